@@ -1,0 +1,43 @@
+import type { Clock, Endpoint, Outcome, PoolStatus, Replica, Want } from "../model/index.ts";
+
+/** A replica as the platform sees it, with where it answers; `url` is null until it has an address. */
+export interface PlatformReplica extends Replica {
+  readonly url: string | null;
+}
+
+export interface PlatformStatus {
+  readonly pools: Readonly<Record<string, PoolStatus>>;
+  readonly replicas: readonly PlatformReplica[];
+}
+
+/**
+ * What holds replicas and changes their number. Asking twice for the same changes nothing.
+ * @throws TidegateError `platform/unreachable | platform/busy | platform/refused` from `status` and `scale`
+ */
+export interface Platform {
+  readonly kind: string;
+  /** False where counts are only recommended. */
+  readonly acts: boolean;
+  status(): Promise<PlatformStatus>;
+  /**
+   * Asks for an absolute count; resolves once accepted, not once ready. Replicas that go become `draining` at once: those in
+   * `want.drain` first, then those of the platform's choice (starting before ready, youngest first). They are ended only when
+   * `drained` says so, or when their drain time-out is over.
+   */
+  scale(pool: string, want: Extract<Want, { kind: "scale" }>): Promise<Outcome["result"]>;
+  /** Nothing is in flight on this draining replica any more: it may be ended. */
+  drained(replica: string): void;
+  /** Calls back when a replica changed state or stage. @returns a function that ends it. */
+  onChange(listener: () => void): () => void;
+  /** `leave`: replicas go on running and are adopted at the next start; `end`: they are drained and ended. */
+  close(how: "leave" | "end"): Promise<void>;
+}
+
+export type PlatformFactory = (endpoint: Endpoint, context: PlatformContext) => Promise<Platform>;
+
+/** `stateFolder`: where a platform may remember what is its own, as files that survive a crash. */
+export interface PlatformContext {
+  readonly stateFolder: string;
+  readonly clock: Clock;
+  readonly log: (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
