@@ -1,0 +1,130 @@
+import { Command } from "commander";
+import type { Fleet } from "./fleet.ts";
+import { version } from "./version.ts";
+
+/** Options that `up` and `controller` share. */
+export function loopOptions(command: Command): Command {
+  return command
+    .option("--host <address>", "address to listen on", process.env["TIDEGATE_HOST"] ?? "127.0.0.1")
+    .option("--admin-port <port>", "console, admin API and /metrics", process.env["TIDEGATE_ADMIN_PORT"] ?? "9090")
+    .option("--state <folder>", "history and what the platform remembers", process.env["TIDEGATE_STATE"] ?? ".tidegate")
+    .option("--speed <factor>", "run that many times faster than real time; everything is reported in scaled time", "1")
+    .option("--dry-run", "decide and record, but never change a count")
+    .option("--leave", "on exit, leave the replicas running; the next start adopts them")
+    .option("--log-level <level>", "debug, info, warn or error", "info")
+    .option("--plain", "plain lines instead of the live view");
+}
+
+export interface LoopFlags {
+  readonly host: string;
+  readonly adminPort: string;
+  readonly state: string;
+  readonly speed: string;
+  readonly dryRun?: boolean;
+  readonly leave?: boolean;
+  readonly logLevel: string;
+  readonly plain?: boolean;
+}
+
+export function upCommand(): Command {
+  return loopOptions(new Command("up").description("gateway, controller and console for the endpoints of a config, in one process"))
+    .argument("<file...>", "config files; several documents in one file or several files together; - is stdin")
+    .option("--port <port>", "the gateway's port", process.env["TIDEGATE_PORT"] ?? "8080")
+    .option("--no-gateway", "without a gateway: signals come from the engines' own metrics")
+    .action(async (files: readonly string[], flags: LoopFlags & { port: string; gateway: boolean }) => {
+      await runLoop(files, flags, { gatewayPort: flags.gateway ? flags.port : null, gateways: [] });
+    });
+}
+
+export function portOf(text: string, flag: string, usage: (message: string) => Error): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw usage(`${flag} is ${JSON.stringify(text)}; give a port from 0 (any free one) to 65535`);
+  return port;
+}
+
+/** Starts the loops of a config and shows them until a signal comes. */
+export async function runLoop(
+  files: readonly string[],
+  flags: LoopFlags,
+  door: { readonly gatewayPort: string | null; readonly gateways: readonly string[] },
+): Promise<void> {
+  const { TidegateError } = await import("../model/index.ts");
+  const usage = (message: string) => new TidegateError("usage", message);
+  const speed = Number(flags.speed);
+  if (!(speed > 0 && speed <= 1000)) throw usage(`--speed is ${JSON.stringify(flags.speed)}; give a number above 0, such as 5`);
+  const { openLog, readConfig, startFleet, untilSignal } = await import("./fleet.ts");
+  const { endpoints, warnings } = await readConfig(files);
+  if (endpoints.length === 0)
+    throw new TidegateError("config/invalid", `${files.join(", ")} holds no Endpoint document; add one, see examples/tidegate.yaml`);
+  for (const warning of warnings) process.stderr.write(`tidegate: ${warning}\n`);
+  const live = process.stdout.isTTY === true && flags.plain !== true && process.env["CI"] === undefined;
+  const { realClock } = await import("../clock/index.ts");
+  const fleet = await startFleet({
+    endpoints: flags.dryRun === true ? endpoints.map((endpoint) => ({ ...endpoint, dryRun: true })) : endpoints,
+    clock: realClock(speed),
+    version,
+    host: flags.host,
+    adminPort: portOf(flags.adminPort, "--admin-port", usage),
+    stateFolder: flags.state,
+    gatewayPort: door.gatewayPort === null ? null : portOf(door.gatewayPort, "--port", usage),
+    gateways: door.gateways,
+    adminToken: process.env["TIDEGATE_ADMIN_TOKEN"] ?? null,
+    log: await openLog(
+      live ? { folder: flags.state } : "stderr",
+      live ? flags.logLevel : flags.logLevel === "info" ? "warn" : flags.logLevel,
+    ),
+  });
+  const hide = await showFleet(fleet, live, [
+    `${fleet.gatewayUrl === null ? "" : `gateway ${fleet.gatewayUrl}/v1   `}console ${fleet.adminUrl}   Ctrl-C ends ${flags.leave ? "and leaves the replicas running" : "everything"}`,
+  ]);
+  process.exitCode = await untilSignal(async () => {
+    hide();
+    process.stderr.write(
+      flags.leave ? "tidegate: ending; the replicas go on\n" : "tidegate: draining and ending the replicas; Ctrl-C again ends at once\n",
+    );
+    await fleet.close(flags.leave ? "leave" : "end");
+  });
+  process.exit();
+}
+
+/** Shows the fleet live on a terminal, or as plain lines of what changed. @returns a function that ends it */
+export async function showFleet(
+  fleet: Fleet,
+  live: boolean,
+  foot: readonly string[],
+  more: () => readonly string[] = () => [],
+): Promise<() => void> {
+  const { plainLines, render } = await import("./terminal.ts");
+  const { controller } = fleet;
+  if (!live) {
+    for (const line of foot) process.stdout.write(`${line}\n`);
+    const seen = new Map<string, string>();
+    const show = () => {
+      for (const line of plainLines(controller.view(), seen)) process.stdout.write(`${line}\n`);
+    };
+    const timer = setInterval(show, 500);
+    return () => {
+      clearInterval(timer);
+      show();
+    };
+  }
+  const { createLogUpdate } = await import("log-update");
+  const update = createLogUpdate(process.stdout);
+  const show = () =>
+    update(
+      render(
+        controller.view(),
+        (name) => controller.endpoint(name).points(0),
+        { columns: process.stdout.columns ?? 100, rows: (process.stdout.rows ?? 40) - 1 },
+        [...more(), ...foot],
+      ),
+    );
+  show();
+  const timer = setInterval(show, 250);
+  return () => {
+    clearInterval(timer);
+    show();
+    update.done();
+  };
+}

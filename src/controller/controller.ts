@@ -1,0 +1,73 @@
+import { join } from "node:path";
+import { openHistory } from "../history/index.ts";
+import { type Clock, type Door, type Endpoint, TidegateError } from "../model/index.ts";
+import { createPlatform } from "../platforms/index.ts";
+import { createCollector } from "../signals/index.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
+import { type Log, type Runner, startRunner } from "./runner.ts";
+import type { ControllerView } from "./view.ts";
+
+export interface ControllerOptions {
+  readonly endpoints: readonly Endpoint[];
+  readonly doors: readonly Door[];
+  /** History and what platforms remember live here. */
+  readonly stateFolder: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly version: string;
+}
+
+/** The loops of all endpoints of one process. */
+export interface Controller {
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  view(): ControllerView;
+  /** @throws TidegateError `usage` naming the known endpoints */
+  endpoint(name: string): Runner;
+  /** `leave`: replicas go on and are adopted at the next start; `end`: they are drained and ended. */
+  close(how: "leave" | "end"): Promise<void>;
+}
+
+/**
+ * Opens the history, starts or adopts what the platforms hold, and sets every endpoint's loop going.
+ * @throws TidegateError of history and platforms; what was already started is closed again
+ */
+export async function startController(options: ControllerOptions): Promise<Controller> {
+  const { endpoints, doors, stateFolder, clock, log, version } = options;
+  const history = openHistory(stateFolder);
+  const metrics = createMetrics();
+  const runners = new Map<string, Runner>();
+  const startedAtMs = clock.now();
+  const close = async (how: "leave" | "end") => {
+    await Promise.allSettled([...runners.values()].map((runner) => runner.stop(how)));
+    history.close();
+  };
+  try {
+    for (const endpoint of endpoints) {
+      const platform = await createPlatform(endpoint, { stateFolder: join(stateFolder, "endpoints", endpoint.name), clock, log });
+      const collector = createCollector(endpoint, { clock, log });
+      runners.set(endpoint.name, startRunner({ endpoint, platform, collector, doors, history, clock, metrics, log }));
+    }
+  } catch (error) {
+    await close("leave");
+    throw error;
+  }
+  return {
+    metrics,
+    clock,
+    view: () => ({
+      atMs: clock.now(),
+      startedAtMs,
+      speed: clock.speed,
+      version,
+      endpoints: [...runners.values()].map((runner) => runner.view()),
+    }),
+    endpoint(name) {
+      const runner = runners.get(name);
+      if (runner === undefined)
+        throw new TidegateError("usage", `no endpoint ${JSON.stringify(name)} here; there is ${[...runners.keys()].join(", ") || "none"}`);
+      return runner;
+    },
+    close,
+  };
+}

@@ -1,0 +1,461 @@
+import type { Entry, History } from "../history/index.ts";
+import { mergeReports } from "../ledger/index.ts";
+import {
+  type Cause,
+  type Clock,
+  type Condition,
+  coldStartMs,
+  type Decision,
+  type Door,
+  type DoorEndpoint,
+  type DoorReport,
+  type DoorTotals,
+  type Endpoint,
+  type Ms,
+  messageOf,
+  type Outcome,
+  type Replica,
+  type Route,
+  type Series,
+  type Slot,
+  stageDurations,
+  TidegateError,
+} from "../model/index.ts";
+import type { Platform, PlatformStatus } from "../platforms/index.ts";
+import { createPolicy } from "../policy/index.ts";
+import { type Collector, createDoorSeries } from "../signals/index.ts";
+import type { Metrics } from "./metrics.ts";
+import { createLoop, type Loop, type Order, type Pin } from "./step.ts";
+import type { ColdStart, DecisionLine, EndpointView, Point } from "./view.ts";
+
+/** How often the surroundings are looked at between decisions: routes, drains, charts. */
+const tickMs: Ms = 1000;
+/** Routes are said again this often, so that a gateway that restarted learns them. */
+const repeatRoutesMs: Ms = 5000;
+const keptPoints = 1800;
+const keptDecisions = 200;
+const keptColdStarts = 100;
+
+export interface RunnerOptions {
+  readonly endpoint: Endpoint;
+  readonly platform: Platform;
+  readonly collector: Collector;
+  /** Empty where no gateway of ours is in the path. */
+  readonly doors: readonly Door[];
+  readonly history: History;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+export type Log = (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
+
+/** One endpoint's loop in the world: gathers, asks the policy when it is due, carries out, records. */
+export interface Runner {
+  readonly name: string;
+  view(): EndpointView;
+  /** Points newer than `sinceMs`, oldest first. */
+  points(sinceMs: Ms): readonly Point[];
+  /** Decides at once where the policy wakes on this cause. */
+  wake(cause: Cause): void;
+  pause(untilMs: Ms | null): void;
+  pin(pin: Pin | null): void;
+  /** Ready: the last look at platform and doors went well. */
+  healthy(): boolean;
+  stop(how: "leave" | "end"): Promise<void>;
+}
+
+interface Trouble {
+  readonly code: string;
+  readonly text: string;
+  readonly sinceMs: Ms;
+}
+
+export function startRunner(options: RunnerOptions): Runner {
+  const { endpoint, platform, collector, doors, history, clock, metrics, log } = options;
+  const saved = history.load(endpoint.name);
+  const loop: Loop = createLoop(endpoint, createPolicy(endpoint), platform.acts, saved);
+  const doorSeries = createDoorSeries();
+  const doorEndpoint: DoorEndpoint = {
+    name: endpoint.name,
+    model: endpoint.model,
+    objective: endpoint.objective,
+    limits: endpoint.gateway,
+  };
+  const cursors: (string | null)[] = doors.map(() => null);
+  const troubles = new Map<string, Trouble>();
+  const routesSaid = { text: "", atMs: Number.NEGATIVE_INFINITY };
+  const settledColdStarts = new Set<string>();
+  const points: Point[] = [];
+  const decisions: DecisionLine[] = [];
+  const coldStarts: ColdStart[] = [];
+  let pendingSlots: Slot[] = [];
+  let pendingEntries: Entry[] = [];
+  let status: PlatformStatus | null = null;
+  let lastReport: DoorReport | null = null;
+  let series: readonly Series[] = [];
+  let lastTickMs: Ms | null = null;
+  let cost = 0;
+  let replicaMs = 0;
+  let pendingCause: Cause | null = null;
+  let running: Promise<void> | null = null;
+  let cancelTimer: () => void = () => {};
+  let stopped = false;
+  let lastConditions: readonly Condition[] = [];
+
+  record([loop.started(clock.now())]);
+
+  function trouble(code: string, error: unknown | null): void {
+    if (error === null) {
+      if (troubles.delete(code)) log("info", `${endpoint.name}: ${code} is well again`);
+      return;
+    }
+    const text = messageOf(error);
+    const before = troubles.get(code);
+    if (before === undefined) log("warn", `${endpoint.name}: ${text}`, { code });
+    troubles.set(code, { code, text, sinceMs: before?.sinceMs ?? clock.now() });
+  }
+
+  /** A history that cannot be written must not stop the loop; what is kept back is written when it can be. */
+  function record(entries: readonly Entry[]): void {
+    pendingEntries.push(...entries);
+    try {
+      history.append(endpoint.name, pendingEntries);
+      pendingEntries = [];
+      trouble("history", null);
+    } catch (error) {
+      // Kept in memory up to a bound; what falls out is a gap, which replay bridges at the next snapshot.
+      pendingEntries = pendingEntries.slice(-500);
+      trouble("history", error);
+    }
+  }
+
+  async function look(): Promise<void> {
+    try {
+      status = await platform.status();
+      trouble("platform", null);
+    } catch (error) {
+      trouble("platform", error);
+    }
+    const reports = await Promise.all(
+      doors.map(async (door, at) => {
+        try {
+          const report = await door.report(endpoint.name, cursors[at] ?? null);
+          cursors[at] = report.cursor;
+          return report;
+        } catch (error) {
+          return error instanceof Error ? error : new Error(String(error));
+        }
+      }),
+    );
+    const failed = reports.find((report): report is Error => report instanceof Error);
+    trouble("gateway", failed ?? null);
+    const answered = reports.filter((report): report is DoorReport => !(report instanceof Error));
+    for (const report of answered) pendingSlots.push(...report.slots);
+    lastReport = failed === undefined && answered.length > 0 ? mergeReports(answered) : null;
+  }
+
+  async function route(nowMs: Ms): Promise<void> {
+    if (status === null || doors.length === 0) return;
+    const routes: Route[] = status.replicas.flatMap((replica) =>
+      replica.url !== null && (replica.state === "ready" || replica.state === "draining")
+        ? [{ replica: replica.id, url: replica.url, state: replica.state }]
+        : [],
+    );
+    const text = JSON.stringify(routes);
+    if (text === routesSaid.text && nowMs - routesSaid.atMs < repeatRoutesMs) return;
+    const said = await Promise.allSettled(doors.map((door) => door.setRoutes(doorEndpoint, routes)));
+    const refused = said.find((result) => result.status === "rejected");
+    trouble("routes", refused === undefined ? null : refused.reason);
+    if (refused === undefined) Object.assign(routesSaid, { text, atMs: nowMs });
+  }
+
+  /** Ends draining replicas that have nothing left to do. Only what was seen after routing stopped counts. */
+  function drain(): void {
+    for (const replica of status?.replicas ?? []) {
+      if (replica.state !== "draining") continue;
+      const since = replica.entered.draining ?? Number.POSITIVE_INFINITY;
+      if (doors.length > 0) {
+        if (!routesSaid.text.includes(JSON.stringify({ replica: replica.id, url: replica.url, state: "draining" }))) continue;
+        if (lastReport === null || lastReport.atMs < since) continue;
+        const inFlight = lastReport.replicas.find((at) => at.replica === replica.id)?.inFlight ?? 0;
+        if (inFlight === 0) platform.drained(replica.id);
+      } else {
+        const fresh = (name: string) => {
+          const found = series.find((one) => one.name === name && one.subject.kind === "replica" && one.subject.id === replica.id)?.latest;
+          return found !== undefined && found !== null && found.atMs > since ? found.value : null;
+        };
+        if (fresh("running") === 0 && fresh("waiting") === 0) platform.drained(replica.id);
+      }
+    }
+  }
+
+  function account(nowMs: Ms): void {
+    const elapsedMs = lastTickMs === null ? 0 : nowMs - lastTickMs;
+    lastTickMs = nowMs;
+    for (const replica of status?.replicas ?? []) {
+      if (replica.state !== "gone" && replica.state !== "failed") {
+        cost += (priceOf(replica) * elapsedMs) / 3_600_000;
+        replicaMs += elapsedMs;
+      }
+      const totalMs = coldStartMs(replica);
+      if (totalMs !== null && !settledColdStarts.has(replica.id)) {
+        settledColdStarts.add(replica.id);
+        // One that was ready before we came (adopted after a restart) was counted then.
+        if ((replica.entered.ready ?? 0) < startedAtMs) continue;
+        const start: ColdStart = {
+          replica: replica.id,
+          pool: replica.pool,
+          readyAtMs: replica.entered.ready as Ms,
+          totalMs,
+          stages: stageDurations(replica, nowMs),
+          cost: (priceOf(replica) * totalMs) / 3_600_000,
+        };
+        coldStarts.push(start);
+        if (coldStarts.length > keptColdStarts) coldStarts.shift();
+        metrics.coldStart(endpoint.name, start);
+      }
+    }
+  }
+
+  const priceOf = (replica: Replica) => endpoint.pools.find((pool) => pool.name === replica.pool)?.pricePerReplicaHour ?? 0;
+  const startedAtMs = clock.now();
+
+  function observeSeries(nowMs: Ms): void {
+    const engineSeries = collector.collect(nowMs);
+    series = doors.length > 0 ? doorSeries(engineSeries, lastReport, nowMs) : engineSeries;
+  }
+
+  function value(name: string, nowMs: Ms): number | null {
+    const latest = series.find((one) => one.name === name && one.subject.kind === "endpoint")?.latest;
+    return latest === null || latest === undefined || typeof latest.value !== "number" || nowMs - latest.atMs > endpoint.staleAfterMs
+      ? null
+      : latest.value;
+  }
+
+  function chart(nowMs: Ms): void {
+    const count = (state: Replica["state"]) => status?.replicas.filter((replica) => replica.state === state).length ?? 0;
+    points.push({
+      atMs: nowMs,
+      requestRate: value("request_rate", nowMs),
+      promptTokensPerSecond: value("prompt_tokens_per_second", nowMs),
+      outputTokensPerSecond: value("output_tokens_per_second", nowMs),
+      queueDepth: value("queue_depth", nowMs),
+      inFlight: value("in_flight", nowMs),
+      ttftP50: value("ttft_p50", nowMs),
+      ttftP95: value("ttft_p95", nowMs),
+      ttftP99: value("ttft_p99", nowMs),
+      tpotP95: value("tpot_p95", nowMs),
+      gpuUtilization: value("gpu_utilization", nowMs),
+      kvUsed: value("kv_used", nowMs),
+      wanted: Object.values(status?.pools ?? {}).reduce((sum, pool) => sum + pool.wanted, 0),
+      ready: count("ready"),
+      starting: count("starting"),
+      draining: count("draining"),
+      failed: count("failed"),
+      cost,
+    });
+    if (points.length > keptPoints) points.splice(0, points.length - keptPoints);
+  }
+
+  async function decide(cause: Cause): Promise<void> {
+    if (status === null) return; // never seen the platform: there is nothing to decide about
+    if (troubles.has("platform") && cause !== "held") return; // its counts are old: hold
+    const nowMs = clock.now();
+    const slots = doors.length > 0 ? pendingSlots : null;
+    pendingSlots = [];
+    const from = Object.values(status.pools).reduce((sum, pool) => sum + pool.wanted, 0);
+    const result = loop.step({ nowMs, cause, status, series, slots });
+    record(result.entries);
+    const done: Entry[] = [];
+    for (const order of result.orders) done.push(...loop.settle(order, await carryOut(order), clock.now()));
+    if (done.length > 0) {
+      record(done);
+      status = await platform.status().catch(() => status);
+    }
+    try {
+      history.save(endpoint.name, loop.save(nowMs));
+    } catch (error) {
+      trouble("history", error);
+    }
+    const actions = done.flatMap((entry) => (entry.kind === "action" ? [entry.action] : []));
+    lastConditions = result.decision.conditions;
+    const line = decisionLine(result.decision, cause, nowMs, from, actions);
+    const before = decisions[0];
+    if (before !== undefined && !before.changed && !line.changed && before.reason === line.reason) decisions[0] = line;
+    else decisions.unshift(line);
+    if (decisions.length > keptDecisions) decisions.pop();
+    metrics.decision(endpoint.name, line, result.decision);
+    if (line.changed) log("info", `${endpoint.name}: ${line.from} → ${line.to} replicas: ${line.reason}`, { seq: line.seq });
+  }
+
+  async function carryOut(order: Order): Promise<Outcome["result"]> {
+    if (order.by !== "policy" && order.by !== "pin") return "refused";
+    try {
+      const result = await platform.scale(order.pool, { kind: "scale", replicas: order.replicas, drain: order.drain });
+      trouble("scale", null);
+      return result;
+    } catch (error) {
+      trouble("scale", error);
+      return error instanceof TidegateError && error.code === "platform/unreachable" ? "unreachable" : "refused";
+    }
+  }
+
+  async function tick(): Promise<void> {
+    const cause = pendingCause ?? "tick";
+    pendingCause = null;
+    await look();
+    let nowMs = clock.now();
+    if (status !== null) {
+      collector.targets(
+        status.replicas.flatMap((replica) =>
+          replica.url !== null && (replica.state === "ready" || replica.state === "draining") ? [{ id: replica.id, url: replica.url }] : [],
+        ),
+      );
+    }
+    observeSeries(nowMs);
+    account(nowMs);
+    await route(nowMs);
+    if (loop.due(nowMs, cause)) {
+      await decide(cause);
+      nowMs = clock.now();
+      await route(nowMs);
+    }
+    drain();
+    chart(nowMs);
+    metrics.point(endpoint.name, points.at(-1) as Point, status, nowMs, series);
+  }
+
+  function schedule(delayMs: Ms): void {
+    cancelTimer();
+    if (stopped) return;
+    cancelTimer = clock.after(delayMs, run);
+  }
+
+  function run(): void {
+    if (running !== null || stopped) return;
+    cancelTimer();
+    const startMs = clock.now();
+    running = tick()
+      .catch((error) =>
+        log("error", `${endpoint.name}: the loop failed: ${messageOf(error)}`, { stack: error instanceof Error ? error.stack : null }),
+      )
+      .finally(() => {
+        running = null;
+        if (pendingCause !== null) schedule(0);
+        else
+          schedule(Math.max(0, Math.min(tickMs, Math.max(loop.nextAtMs - clock.now(), 50)) - Math.max(0, clock.now() - startMs - tickMs)));
+      });
+  }
+
+  const weight: Record<Cause, number> = { held: 3, replica: 2, config: 1, tick: 0 };
+  function wake(cause: Cause): void {
+    if (pendingCause === null || weight[cause] > weight[pendingCause]) pendingCause = cause;
+    if (running === null) schedule(0);
+  }
+
+  const unsubscribe = [
+    platform.onChange(() => wake("replica")),
+    ...doors.map((door) => door.onHeld((name) => name === endpoint.name && wake("held"))),
+  ];
+  schedule(0);
+
+  return {
+    name: endpoint.name,
+    view() {
+      const totals: DoorTotals | null = lastReport?.totals ?? null;
+      const ended = totals === null ? 0 : totals.completed + totals.failed + totals.rejected;
+      const perHour = (status?.replicas ?? [])
+        .filter((replica) => replica.state !== "gone" && replica.state !== "failed")
+        .reduce((sum, replica) => sum + priceOf(replica), 0);
+      const lengths = coldStarts.map((start) => start.totalMs).sort((a, b) => a - b);
+      return {
+        name: endpoint.name,
+        model: endpoint.model,
+        engine: endpoint.engine.kind,
+        platform: endpoint.platform.kind,
+        policy: endpoint.policy.kind,
+        objective: endpoint.objective,
+        bounds: {
+          min: endpoint.pools.reduce((sum, pool) => sum + pool.min, 0),
+          max: endpoint.pools.reduce((sum, pool) => sum + pool.max, 0),
+        },
+        replicas: (status?.replicas ?? []).map((replica) => ({
+          ...replica,
+          inFlight: lastReport === null ? null : (lastReport.replicas.find((at) => at.replica === replica.id)?.inFlight ?? 0),
+        })),
+        now: points.at(-1) ?? null,
+        totals,
+        attainment: totals === null || ended === 0 ? null : totals.withinObjective / ended,
+        cost: { total: cost, perHour, replicaHours: replicaMs / 3_600_000 },
+        coldStarts,
+        coldStartP90Ms: lengths[Math.ceil(0.9 * lengths.length) - 1] ?? null,
+        decisions,
+        conditions: lastConditions,
+        pausedUntilMs: loop.pausedUntilMs,
+        pin: loop.pin,
+        nextAtMs: Number.isFinite(loop.nextAtMs) ? loop.nextAtMs : null,
+        trouble: [...troubles.values()],
+      };
+    },
+    points: (sinceMs) => points.filter((point) => point.atMs > sinceMs),
+    wake,
+    pause(untilMs) {
+      loop.pause(untilMs);
+      record([
+        {
+          kind: "note",
+          atMs: clock.now(),
+          code: untilMs === null ? "resumed" : "paused",
+          text: untilMs === null ? "resumed" : `paused until ${untilMs}`,
+        },
+      ]);
+      wake("config");
+    },
+    pin(pin) {
+      loop.setPin(pin);
+      record([
+        {
+          kind: "note",
+          atMs: clock.now(),
+          code: pin === null ? "unpinned" : "pinned",
+          text: pin === null ? "unpinned" : `pinned at ${pin.replicas} until ${pin.untilMs}`,
+        },
+      ]);
+      wake("config");
+    },
+    healthy: () => status !== null && !troubles.has("platform") && !troubles.has("gateway"),
+    async stop(how) {
+      stopped = true;
+      cancelTimer();
+      for (const end of unsubscribe) end();
+      await running;
+      await collector.close();
+      try {
+        history.append(endpoint.name, pendingEntries);
+        history.save(endpoint.name, loop.save(clock.now()));
+      } catch (error) {
+        log("error", messageOf(error));
+      }
+      await platform.close(how);
+    },
+  };
+}
+
+/** The step that a person wants to read first: the last one that says why, not how it was smoothed or bounded. */
+function decisionLine(decision: Decision, cause: Cause, atMs: Ms, from: number, actions: DecisionLine["actions"]): DecisionLine {
+  const wants = Object.values(decision.wants);
+  const asked = actions.reduce<number | null>((sum, action) => (sum ?? 0) + action.replicas, null);
+  const to = asked ?? from;
+  const text = decision.steps.map((step) => step.text);
+  return {
+    seq: decision.seq,
+    atMs,
+    cause,
+    from,
+    to,
+    changed: to !== from,
+    reason: text.length === 0 ? (wants.every((want) => want.kind === "hold") ? "holds" : "as asked") : (text.at(-1) as string),
+    steps: decision.steps.map(({ code, text }) => ({ code, text })),
+    actions,
+  };
+}

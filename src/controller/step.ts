@@ -1,0 +1,147 @@
+import type { Action, Entry, Saved } from "../history/index.ts";
+import type { Cause, Decision, Endpoint, Json, Ms, Observation, Outcome, Policy, Series, Slot } from "../model/index.ts";
+import type { PlatformStatus } from "../platforms/index.ts";
+
+/** All that one step is told; it has no clock and does no I/O of its own. */
+export interface StepInput {
+  readonly nowMs: Ms;
+  readonly cause: Cause;
+  readonly status: PlatformStatus;
+  readonly series: readonly Series[];
+  readonly slots: readonly Slot[] | null;
+}
+
+/** A count that the platform is to be asked for. */
+export interface Order {
+  readonly pool: string;
+  readonly replicas: number;
+  readonly drain: readonly string[];
+  readonly by: Action["by"];
+}
+
+export interface StepResult {
+  readonly observation: Observation;
+  readonly decision: Decision;
+  /** To be carried out; then `settle` is told how it went. */
+  readonly orders: readonly Order[];
+  /** To be recorded, before the orders are carried out. */
+  readonly entries: readonly Entry[];
+}
+
+export interface Pin {
+  readonly replicas: number;
+  readonly untilMs: Ms;
+}
+
+/** A time that never comes and survives JSON, which Infinity does not. */
+export const forever: Ms = 8.64e15;
+
+/** A snapshot of the state goes into the history this often, so that a replay can begin there. */
+const snapshotEvery = 50;
+
+/**
+ * One endpoint's loop without its surroundings: observe → decide → (pause, pin, dry run) → orders → settle. Every step gives the
+ * entries that make it replayable. The caller brings time and readings and carries the orders out.
+ */
+export interface Loop {
+  readonly policy: Policy;
+  readonly seq: number;
+  readonly nextAtMs: Ms;
+  readonly pausedUntilMs: Ms | null;
+  readonly pin: Pin | null;
+  /** Whether the policy wants to be asked now: its time has come, or it wakes on this cause. */
+  due(nowMs: Ms, cause: Cause): boolean;
+  step(input: StepInput): StepResult;
+  /** What the platform said to an order. @returns entries to be recorded */
+  settle(order: Order, result: Outcome["result"], atMs: Ms): readonly Entry[];
+  /** `forever` pauses until resumed; null resumes. */
+  pause(untilMs: Ms | null): void;
+  setPin(pin: Pin | null): void;
+  save(nowMs: Ms): Saved;
+  /** The entry that a history must hold before the first decision of this loop. */
+  started(nowMs: Ms): Entry;
+}
+
+/** What a saved state belongs to: change the policy, pools or objective, and the state starts afresh. */
+export const stateKey = (endpoint: Endpoint): string =>
+  JSON.stringify([endpoint.policy, endpoint.pools, endpoint.objective, endpoint.metrics, endpoint.staleAfterMs]);
+
+/** What may be recorded of an endpoint: everything but secrets, which no policy reads. */
+export const recordable = (endpoint: Endpoint): Endpoint => ({
+  ...endpoint,
+  prometheus: null,
+  platform: endpoint.platform.kind === "process" ? { ...endpoint.platform, env: {} } : endpoint.platform,
+});
+
+export function createLoop(endpoint: Endpoint, policy: Policy, acts: boolean, saved: Saved | null): Loop {
+  const resumed = saved !== null && saved.key === stateKey(endpoint) ? saved : null;
+  let state: Json = resumed?.state ?? null;
+  let seq = saved?.seq ?? 0;
+  let nextAtMs: Ms = Number.NEGATIVE_INFINITY;
+  let pausedUntilMs = saved?.pausedUntilMs ?? null;
+  let pin = saved?.pin ?? null;
+
+  const order = (decision: Decision, observation: Observation): readonly Order[] =>
+    Object.entries(observation.pools).flatMap(([pool, status]) => {
+      const want = decision.wants[pool];
+      const paused = pausedUntilMs !== null && observation.nowMs < pausedUntilMs;
+      const blocked = endpoint.dryRun ? "dry-run" : acts ? null : "recommend-only";
+      if (pin !== null && observation.nowMs < pin.untilMs && pool === endpoint.pools[0]?.name) {
+        return pin.replicas === status.wanted ? [] : [{ pool, replicas: pin.replicas, drain: [], by: blocked ?? "pin" }];
+      }
+      if (want?.kind !== "scale" || (want.replicas === status.wanted && want.drain.length === 0)) return [];
+      return [{ pool, replicas: want.replicas, drain: want.drain, by: blocked ?? (paused ? "paused" : "policy") }];
+    });
+
+  return {
+    policy,
+    get seq() {
+      return seq;
+    },
+    get nextAtMs() {
+      return nextAtMs;
+    },
+    get pausedUntilMs() {
+      return pausedUntilMs;
+    },
+    get pin() {
+      return pin;
+    },
+    due: (nowMs, cause) => nowMs >= nextAtMs || (cause !== "tick" && policy.wakesOn.includes(cause)),
+    step({ nowMs, cause, status, series, slots }) {
+      seq++;
+      const replicas = status.replicas.map(({ url: _url, ...replica }) => replica);
+      const observation: Observation = { seq, nowMs, cause, pools: status.pools, replicas, series, slots };
+      if (state === null) state = policy.start(observation);
+      const next = policy.decide(state, observation);
+      state = next.state;
+      nextAtMs = next.decision.nextAtMs;
+      const orders = order(next.decision, observation);
+      const entries: Entry[] = [{ kind: "decision", atMs: nowMs, observation, decision: next.decision }];
+      if (seq % snapshotEvery === 0) entries.push({ kind: "snapshot", atMs: nowMs, endpoint: recordable(endpoint), state });
+      return { observation, decision: next.decision, orders, entries };
+    },
+    settle({ pool, replicas, drain, by }, result, atMs) {
+      const carriedOut = by === "policy" || by === "pin";
+      const entries: Entry[] = [
+        { kind: "action", atMs, action: { seq, atMs, pool, replicas, drain, by, result: carriedOut ? result : "none" } },
+      ];
+      // What a person did instead is no outcome of the policy's: it only sees it as the new count.
+      if (by === "policy" && state !== null) {
+        const outcome: Outcome = { seq, pool, atMs, result };
+        state = policy.settle(state, outcome).state;
+        entries.push({ kind: "outcome", atMs, outcome });
+      }
+      return entries;
+    },
+    pause: (untilMs) => {
+      pausedUntilMs = untilMs;
+    },
+    setPin: (next) => {
+      pin = next;
+      nextAtMs = Number.NEGATIVE_INFINITY;
+    },
+    save: (nowMs) => ({ key: stateKey(endpoint), state, seq, atMs: nowMs, pausedUntilMs, pin }),
+    started: (nowMs) => ({ kind: "start", atMs: nowMs, endpoint: recordable(endpoint), state: resumed?.state ?? null }),
+  };
+}

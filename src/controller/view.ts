@@ -1,0 +1,89 @@
+import type { Action } from "../history/index.ts";
+import type { Condition, DoorTotals, Endpoint, Ms, Objective, Replica, Stage } from "../model/index.ts";
+
+/** A second of an endpoint's life, for charts. A reading that is absent or stale is null, never 0. Latencies in seconds. */
+export interface Point {
+  readonly atMs: Ms;
+  readonly requestRate: number | null;
+  readonly promptTokensPerSecond: number | null;
+  readonly outputTokensPerSecond: number | null;
+  readonly queueDepth: number | null;
+  readonly inFlight: number | null;
+  readonly ttftP50: number | null;
+  readonly ttftP95: number | null;
+  readonly ttftP99: number | null;
+  readonly tpotP95: number | null;
+  readonly gpuUtilization: number | null;
+  readonly kvUsed: number | null;
+  readonly wanted: number;
+  readonly ready: number;
+  readonly starting: number;
+  readonly draining: number;
+  readonly failed: number;
+  /** Spent since the start, in the config's currency. */
+  readonly cost: number;
+}
+
+export interface ColdStart {
+  readonly replica: string;
+  readonly pool: string;
+  readonly readyAtMs: Ms;
+  readonly totalMs: Ms;
+  readonly stages: Readonly<Partial<Record<Stage, Ms>>>;
+  /** What the replica cost until it served. */
+  readonly cost: number;
+}
+
+/** One decision as a person reads it. */
+export interface DecisionLine {
+  readonly seq: number;
+  readonly atMs: Ms;
+  readonly cause: string;
+  /** Counts before and wanted, summed over pools. */
+  readonly from: number;
+  readonly to: number;
+  readonly changed: boolean;
+  /** The sentence that decided it. */
+  readonly reason: string;
+  readonly steps: readonly { readonly code: string; readonly text: string }[];
+  readonly actions: readonly Action[];
+}
+
+export interface ReplicaLine extends Replica {
+  readonly url: string | null;
+  readonly inFlight: number | null;
+}
+
+export interface EndpointView {
+  readonly name: string;
+  readonly model: string;
+  readonly engine: Endpoint["engine"]["kind"];
+  readonly platform: Endpoint["platform"]["kind"];
+  readonly policy: Endpoint["policy"]["kind"];
+  readonly objective: Objective;
+  readonly bounds: { readonly min: number; readonly max: number };
+  readonly replicas: readonly ReplicaLine[];
+  readonly now: Point | null;
+  readonly totals: DoorTotals | null;
+  /** Share of ended requests that met the objective since the start; null before the first. */
+  readonly attainment: number | null;
+  readonly cost: { readonly total: number; readonly perHour: number; readonly replicaHours: number };
+  readonly coldStarts: readonly ColdStart[];
+  readonly coldStartP90Ms: Ms | null;
+  /** Newest first; unchanged ones in a row are folded into the newest. */
+  readonly decisions: readonly DecisionLine[];
+  readonly conditions: readonly Condition[];
+  readonly pausedUntilMs: Ms | null;
+  readonly pin: { readonly replicas: number; readonly untilMs: Ms } | null;
+  readonly nextAtMs: Ms | null;
+  /** Set while readings or the platform cannot be had: the loop then holds. */
+  readonly trouble: readonly { readonly code: string; readonly text: string; readonly sinceMs: Ms }[];
+}
+
+export interface ControllerView {
+  readonly atMs: Ms;
+  readonly startedAtMs: Ms;
+  readonly speed: number;
+  readonly version: string;
+  readonly endpoints: readonly EndpointView[];
+}
