@@ -33,7 +33,6 @@ export function Chart({ title, unit, points, startMs, lines, limit, step = false
     ...lines.map(({ of }) => points.map(of)),
     ...(limit === undefined ? [] : [points.map(() => limit)]),
   ];
-  // biome-ignore lint/correctness/useExhaustiveDependencies: made once; its data are set below
   useEffect(() => {
     const element = holder.current;
     if (element === null) return;
