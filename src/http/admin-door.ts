@@ -1,0 +1,117 @@
+import type { Clock, Door, DoorEndpoint, DoorReport, Route } from "../model/index.ts";
+import { type FetchOptions, fetchJson } from "./fetch.ts";
+
+export interface AdminDoorOptions {
+  /** Sent as a bearer token; null: none. */
+  readonly token: string | null;
+  readonly clock: Clock;
+  /** Real milliseconds for one call; 5000 unless told. */
+  readonly timeoutMs?: number;
+  readonly fetchFn?: typeof fetch;
+}
+
+/** Real milliseconds before a lost stream of held requests is opened again; doubles up to the second. */
+const reconnectMs = [200, 10_000] as const;
+/** A gateway says something at least every 15 s; a stream that is silent for longer is dead. */
+const silenceMs = 40_000;
+
+/**
+ * A gateway that runs apart, met over its admin API at `url`.
+ * `onHeld` keeps a stream open and opens it again for as long as somebody listens.
+ * @throws TidegateError `admin/unreachable` (no answer) or `admin/refused` (token, path) from `setRoutes` and `report`
+ */
+export function adminDoor(url: string, options: AdminDoorOptions): Door {
+  const { token, clock, timeoutMs = 5000, fetchFn = fetch } = options;
+  const base = url.replace(/\/+$/, "");
+  const authorization: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` };
+  const listeners = new Set<(endpoint: string) => void>();
+  let stopStream: (() => void) | null = null;
+
+  const call = (path: string, more: Partial<FetchOptions> = {}) =>
+    fetchJson(`${base}${path}`, {
+      timeoutMs,
+      code: "admin/unreachable",
+      fetchFn,
+      ...more,
+      headers: { ...authorization, ...more.headers },
+    });
+  const pathOf = (endpoint: string) => `/admin/v1/endpoints/${encodeURIComponent(endpoint)}`;
+
+  return {
+    async setRoutes(endpoint: DoorEndpoint, routes: readonly Route[]) {
+      await call(`${pathOf(endpoint.name)}/routes`, {
+        method: "PUT",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ endpoint, routes }),
+      });
+    },
+    async report(endpoint, cursor) {
+      const query = cursor === null ? "" : `?cursor=${encodeURIComponent(cursor)}`;
+      return (await call(`${pathOf(endpoint)}/report${query}`)) as DoorReport;
+    },
+    onHeld(listener) {
+      listeners.add(listener);
+      stopStream ??= listen();
+      return () => {
+        listeners.delete(listener);
+        if (listeners.size > 0) return;
+        stopStream?.();
+        stopStream = null;
+      };
+    },
+  };
+
+  function listen(): () => void {
+    const stop = new AbortController();
+    void (async () => {
+      let waitMs: number = reconnectMs[0];
+      while (!stop.signal.aborted) {
+        try {
+          await readHeld(stop.signal, () => {
+            waitMs = reconnectMs[0];
+          });
+        } catch {
+          // Tried again below; that the gateway is away is said by `report`.
+        }
+        await clock.sleep(waitMs * clock.speed, stop.signal).catch(() => {});
+        waitMs = Math.min(waitMs * 2, reconnectMs[1]);
+      }
+    })();
+    return () => stop.abort();
+  }
+
+  async function readHeld(signal: AbortSignal, opened: () => void): Promise<void> {
+    const silence = new AbortController();
+    let cancel = () => {};
+    const alive = () => {
+      cancel();
+      cancel = clock.after(silenceMs * clock.speed, () => silence.abort());
+    };
+    alive();
+    try {
+      const response = await fetchFn(`${base}/admin/v1/held`, {
+        headers: { accept: "text/event-stream", ...authorization },
+        signal: AbortSignal.any([signal, silence.signal]),
+      });
+      if (!response.ok || response.body === null) {
+        await response.body?.cancel();
+        return;
+      }
+      opened();
+      const decoder = new TextDecoder();
+      let rest = "";
+      for await (const chunk of response.body) {
+        alive();
+        const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+        rest = lines.pop() as string;
+        for (const line of lines) {
+          if (!line.startsWith("data:")) continue;
+          const { endpoint } = JSON.parse(line.slice(5)) as { endpoint: string };
+          for (const listener of listeners) listener(endpoint);
+        }
+      }
+    } finally {
+      cancel();
+    }
+  }
+}

@@ -1,0 +1,3 @@
+/** Fetching text and JSON with trouble translated, and the client of a gateway's admin API. */
+export { type AdminDoorOptions, adminDoor } from "./admin-door.ts";
+export { type FetchOptions, fetchJson, fetchText } from "./fetch.ts";
