@@ -3,6 +3,10 @@ import type { Clock, Endpoint, Outcome, PoolStatus, Replica, Want } from "../mod
 /** A replica as the platform sees it, with where it answers; `url` is null until it has an address. */
 export interface PlatformReplica extends Replica {
   readonly url: string | null;
+  /** Why it is in trouble, for people: what happened, and the last lines that it wrote. */
+  readonly message?: string;
+  /** The file that holds its output. */
+  readonly logFile?: string;
 }
 
 export interface PlatformStatus {

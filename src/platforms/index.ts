@@ -1,0 +1,6 @@
+/** Where replicas live: one folder per kind, one line each in `createPlatform`. */
+export { createPlatform, type PlatformOptions } from "./create-platform.ts";
+export type { Platform, PlatformContext, PlatformFactory, PlatformReplica, PlatformStatus } from "./platform.ts";
+export { endLeftovers } from "./process/leftovers.ts";
+export { type ProcessPlatformOptions, processPlatform } from "./process/process-platform.ts";
+export { staticPlatform } from "./static/static-platform.ts";
