@@ -1,0 +1,11 @@
+/** Where numbers come from: replicas' metrics pages, GPU exporters, a Prometheus server, and the gateway's ledger. */
+export { type Collector, type CollectorOptions, createCollector } from "./collector.ts";
+export { createDoorSeries, type DoorMemory, type DoorSettings, doorSeries, emptyDoorMemory } from "./door-series.ts";
+export type { FetchOptions, FetchText } from "./fetch-text.ts";
+export {
+  createPrometheus,
+  type PrometheusAnswer,
+  type PrometheusClient,
+  type PrometheusPoint,
+  type PrometheusSeries,
+} from "./prometheus.ts";

@@ -1,0 +1,63 @@
+import type { Ms, Sample, Series, Subject } from "../model/index.ts";
+
+/** Samples nobody collects are kept up to this number. */
+const mostSamples = 1000;
+
+interface Entry {
+  readonly name: string;
+  readonly subject: Subject;
+  samples: Sample[];
+  latest: Sample | null;
+  fault: Series["fault"];
+}
+
+/** Series that grow by samples and keep their last good value through a fault. */
+export interface SeriesBook {
+  add(name: string, subject: Subject, sample: Sample): void;
+  /** Marks a series, and makes it known when it is not; a fault that goes on keeps the time of its start. */
+  fail(name: string, subject: Subject, code: string, sinceMs: Ms): void;
+  has(name: string, subject: Subject): boolean;
+  names(subject: Subject): readonly string[];
+  drop(subject: Subject): void;
+  /** All series, each with the samples added since the last call. */
+  take(): Series[];
+}
+
+const keyOf = (subject: Subject) => JSON.stringify(subject);
+
+export function createSeriesBook(): SeriesBook {
+  const books = new Map<string, Map<string, Entry>>();
+  const entry = (name: string, subject: Subject) => {
+    let book = books.get(keyOf(subject));
+    if (book === undefined) books.set(keyOf(subject), (book = new Map()));
+    let found = book.get(name);
+    if (found === undefined) book.set(name, (found = { name, subject, samples: [], latest: null, fault: null }));
+    return found;
+  };
+  return {
+    add(name, subject, sample) {
+      const one = entry(name, subject);
+      one.samples.push(sample);
+      if (one.samples.length > mostSamples) one.samples.shift();
+      one.latest = sample;
+      one.fault = null;
+    },
+    fail(name, subject, code, sinceMs) {
+      const one = entry(name, subject);
+      if (one.fault?.code !== code) one.fault = { code, sinceMs };
+    },
+    has: (name, subject) => books.get(keyOf(subject))?.has(name) ?? false,
+    names: (subject) => [...(books.get(keyOf(subject))?.keys() ?? [])],
+    drop: (subject) => void books.delete(keyOf(subject)),
+    take() {
+      const all: Series[] = [];
+      for (const book of books.values()) {
+        for (const one of book.values()) {
+          all.push({ name: one.name, subject: one.subject, samples: one.samples, latest: one.latest, fault: one.fault });
+          one.samples = [];
+        }
+      }
+      return all;
+    },
+  };
+}
