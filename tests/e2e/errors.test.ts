@@ -71,11 +71,24 @@ it("an unknown verb and an unknown flag exit 2", async () => {
   expect((await run(["up", "--nope"])).code).toBe(2);
 });
 
-it.each(["demo", "up", "gateway", "controller", "engine", "load", "trace", "validate", "top", "explain", "replay", "pause", "resume", "pin", "unpin"])(
-  "%s --help exits 0 and says what it does",
-  async (verb) => {
-    const { code, stdout } = await run([verb, "--help"]);
-    expect(code).toBe(0);
-    expect(stdout).toContain(`tidegate ${verb}`);
-  },
-);
+it.each([
+  "demo",
+  "up",
+  "gateway",
+  "controller",
+  "engine",
+  "load",
+  "trace",
+  "validate",
+  "top",
+  "explain",
+  "replay",
+  "pause",
+  "resume",
+  "pin",
+  "unpin",
+])("%s --help exits 0 and says what it does", async (verb) => {
+  const { code, stdout } = await run([verb, "--help"]);
+  expect(code).toBe(0);
+  expect(stdout).toContain(`tidegate ${verb}`);
+});

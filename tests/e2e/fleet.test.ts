@@ -30,7 +30,19 @@ async function fleet(text: string, speed: number) {
   const file = home.write("tidegate.yaml", text);
   const state = join(home.path, "state");
   const admin = `http://127.0.0.1:${adminPort}`;
-  const args = ["up", file, "--port", String(port), "--admin-port", String(adminPort), "--state", state, "--speed", String(speed), "--plain"];
+  const args = [
+    "up",
+    file,
+    "--port",
+    String(port),
+    "--admin-port",
+    String(adminPort),
+    "--state",
+    state,
+    "--speed",
+    String(speed),
+    "--plain",
+  ];
   const begin = () => {
     const running = start(args);
     cleanups.push(async () => {
@@ -39,7 +51,8 @@ async function fleet(text: string, speed: number) {
     });
     return running;
   };
-  const view = async (): Promise<EndpointView> => ((await (await fetch(`${admin}/api/v1/view`)).json()) as ControllerView).endpoints[0] as EndpointView;
+  const view = async (): Promise<EndpointView> =>
+    ((await (await fetch(`${admin}/api/v1/view`)).json()) as ControllerView).endpoints[0] as EndpointView;
   return { home, state, port, admin, begin, view, url: `http://127.0.0.1:${port}` };
 }
 
@@ -47,7 +60,12 @@ const chat = (url: string, tokens = 8) =>
   fetch(`${url}/v1/chat/completions`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ model: "emulated/llama-3.1-8b", messages: [{ role: "user", content: "hello there" }], max_tokens: tokens, ignore_eos: true }),
+    body: JSON.stringify({
+      model: "emulated/llama-3.1-8b",
+      messages: [{ role: "user", content: "hello there" }],
+      max_tokens: tokens,
+      ignore_eos: true,
+    }),
   });
 
 it("wakes from zero on the first request, holds it, serves it, and goes back to zero; every decision replays", async () => {
@@ -100,7 +118,11 @@ it("kill -9 of a replica fails at most what streamed from it, and the fleet heal
   const state = readFileSync(join(one.state, "endpoints", "chat", "replicas.json"), "utf8");
   const victim = JSON.parse(state).replicas[0] as { id: string; pid: number };
   expect(ready.replicas.map(({ id }) => id)).toContain(victim.id);
-  const long = Array.from({ length: 8 }, () => chat(one.url, 400).then(async (answer) => answer.ok && (await answer.json()) !== null).catch(() => false));
+  const long = Array.from({ length: 8 }, () =>
+    chat(one.url, 400)
+      .then(async (answer) => answer.ok && (await answer.json()) !== null)
+      .catch(() => false),
+  );
   const during = await until(one.view, (view) => (view.totals?.inFlight ?? 0) === 8);
   const onVictim = during.replicas.find(({ id }) => id === victim.id)?.inFlight ?? 0;
   process.kill(victim.pid, "SIGKILL");
@@ -121,7 +143,12 @@ it("kill -9 of the controller: the replicas go on, the next start adopts them an
   expect(before.every(({ pid }) => alive(pid))).toBe(true);
   const second = one.begin();
   const adopted = await until(one.view, (view) => view.now?.ready === 2);
-  expect(adopted.replicas.filter(({ state }) => state === "ready").map(({ id }) => id).sort()).toEqual(before.map(({ id }) => id).sort());
+  expect(
+    adopted.replicas
+      .filter(({ state }) => state === "ready")
+      .map(({ id }) => id)
+      .sort(),
+  ).toEqual(before.map(({ id }) => id).sort());
   expect(adopted.decisions.every(({ changed }) => !changed)).toBe(true);
   expect((await chat(one.url)).status).toBe(200);
   second.process.kill("SIGTERM");

@@ -48,22 +48,31 @@ export function start(args: readonly string[], env: Readonly<Record<string, stri
     ended,
     saw: (text, timeoutMs = 20_000) =>
       new Promise((resolve, reject) => {
-        const there = () => (typeof text === "string" ? stdout.includes(text) || stderr.includes(text) : text.test(stdout) || text.test(stderr));
+        const there = () =>
+          typeof text === "string" ? stdout.includes(text) || stderr.includes(text) : text.test(stdout) || text.test(stderr);
         const finish = (settle: () => void) => {
           clearTimeout(timer);
           watchers.delete(watch);
           settle();
         };
         const watch = () => there() && finish(resolve);
-        const timer = setTimeout(() => finish(() => reject(new Error(`never printed ${text}; stdout:\n${stdout}\nstderr:\n${stderr}`))), timeoutMs);
+        const timer = setTimeout(
+          () => finish(() => reject(new Error(`never printed ${text}; stdout:\n${stdout}\nstderr:\n${stderr}`))),
+          timeoutMs,
+        );
         watchers.add(watch);
-        void ended.then(() => finish(() => (there() ? resolve() : reject(new Error(`ended before it printed ${text}; stdout:\n${stdout}\nstderr:\n${stderr}`)))));
+        void ended.then(() =>
+          finish(() =>
+            there() ? resolve() : reject(new Error(`ended before it printed ${text}; stdout:\n${stdout}\nstderr:\n${stderr}`)),
+          ),
+        );
         watch();
       }),
   };
 }
 
-export const run = (args: readonly string[], env?: Readonly<Record<string, string>>, cwd?: string): Promise<Ended> => start(args, env, cwd).ended;
+export const run = (args: readonly string[], env?: Readonly<Record<string, string>>, cwd?: string): Promise<Ended> =>
+  start(args, env, cwd).ended;
 
 /** A folder of the test's own, removed by `remove`. */
 export function folder(): { readonly path: string; write(name: string, text: string): string; remove(): void } {
