@@ -1,0 +1,373 @@
+import type { Endpoint, EngineSpec, HpaManifest, PlatformSpec, PolicySpec, Pool, PrometheusSpec, Target } from "../model/index.ts";
+import { emulatedCommand, misspeltPlaceholder, splitCommand } from "./command.ts";
+import { DEFAULTS, ENGINE_DEFAULTS } from "./defaults.ts";
+import type { Remark } from "./documents.ts";
+import type { Path } from "./issue.ts";
+import { resolvePolicy, signalRemark } from "./policy.ts";
+import type { EndpointDocument, EndpointSpecDocument, SecretReference } from "./schema.ts";
+
+/** Where secrets come from: `readSecret` returns the text of a file and throws where it cannot. */
+export interface SecretSources {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly readSecret?: ((path: string) => string) | undefined;
+}
+
+/** A HorizontalPodAutoscaler document that names this endpoint's target, as far as binding needs it. */
+export interface BoundHpa {
+  readonly manifest: HpaManifest;
+  /** "hpa.yaml:1:1", for messages. */
+  readonly place: string;
+}
+
+/** Builds the Endpoint of a document whose shape is right. What is wrong goes to `remarks`, what is worth knowing to `warnings`. */
+export function resolveEndpoint(
+  document: EndpointDocument,
+  hpa: BoundHpa | null,
+  secrets: SecretSources,
+  remarks: Remark[],
+  warnings: Remark[],
+): Endpoint {
+  const { metadata, spec } = document;
+  const secret = secretReader(secrets, remarks);
+  const pools = resolvePools(spec, hpa, remarks, warnings);
+  const prometheus = spec.prometheus === undefined ? null : resolvePrometheus(spec.prometheus, secret, remarks);
+  const own = (prometheus?.queries ?? []).map((query) => query.signal);
+  for (const [metric, signal] of Object.entries(spec.metrics)) pushMaybe(remarks, signalRemark(signal, own, ["spec", "metrics", metric]));
+  if (spec.signals.staleAfter < spec.signals.scrapeInterval)
+    remarks.push({
+      path: ["spec", "signals", "staleAfter"],
+      message: "is shorter than signals.scrapeInterval, so that every reading would be stale",
+      wayOut: "raise it to some intervals, such as six",
+    });
+  const policy: PolicySpec =
+    spec.policy !== undefined
+      ? resolvePolicy(spec.policy, pools, own, remarks)
+      : hpa !== null
+        ? { kind: "hpa", manifest: withBounds(hpa.manifest, pools) }
+        : { kind: "static", replicas: {} }; // Its absence is an issue already.
+  return {
+    name: metadata.name,
+    namespace: metadata.namespace,
+    model: spec.model,
+    engine: resolveEngine(spec.engine),
+    platform: resolvePlatform(spec, pools, secret, remarks, warnings),
+    pools,
+    objective: {
+      attainment: spec.objective.attainment,
+      timeToFirstTokenMs: spec.objective.timeToFirstToken,
+      timePerOutputTokenMs: spec.objective.timePerOutputToken,
+    },
+    policy,
+    metrics: spec.metrics,
+    prometheus,
+    scrapeEveryMs: spec.signals.scrapeInterval,
+    staleAfterMs: spec.signals.staleAfter,
+    gateway: {
+      maxHeld: spec.gateway.maxHeld,
+      holdTimeoutMs: spec.gateway.holdTimeout,
+      upstreamTimeoutMs: spec.gateway.upstreamTimeout,
+      maxBodyBytes: spec.gateway.maxBody,
+      attempts: spec.gateway.attempts,
+    },
+    dryRun: spec.dryRun,
+  };
+}
+
+export const targetOf = (document: EndpointDocument): Target | null => document.spec.platform.target ?? null;
+
+/** HPA's own bounds, defaulted as in Kubernetes: `minReplicas` is 1 where it is not said. */
+export function hpaBounds(manifest: HpaManifest): { min: number; max: number } {
+  const { minReplicas, maxReplicas } = manifest.spec;
+  return { min: typeof minReplicas === "number" ? minReplicas : 1, max: typeof maxReplicas === "number" ? maxReplicas : 1 };
+}
+
+function withBounds(manifest: HpaManifest, pools: readonly Pool[]): HpaManifest {
+  const [pool] = pools;
+  return pool === undefined ? manifest : { ...manifest, spec: { ...manifest.spec, minReplicas: pool.min, maxReplicas: pool.max } };
+}
+
+function pushMaybe(remarks: Remark[], remark: Remark | undefined): void {
+  if (remark !== undefined) remarks.push(remark);
+}
+
+function resolveEngine(engine: EndpointSpecDocument["engine"]): EngineSpec {
+  const defaults = ENGINE_DEFAULTS[engine.kind];
+  return {
+    kind: engine.kind,
+    healthPath: engine.healthPath ?? defaults.healthPath,
+    metricsPath: engine.metricsPath === undefined ? defaults.metricsPath : engine.metricsPath,
+    gpuMetrics: engine.gpuMetrics === undefined ? defaults.gpuMetrics : engine.gpuMetrics,
+  };
+}
+
+function resolvePools(spec: EndpointSpecDocument, hpa: BoundHpa | null, remarks: Remark[], warnings: Remark[]): Pool[] {
+  if (spec.pools !== undefined) {
+    for (const key of ["replicas", "price"] as const)
+      if (spec[key] !== undefined)
+        remarks.push({
+          path: ["spec", key],
+          onKey: true,
+          message: "stands beside spec.pools",
+          wayOut: `move it into the pools, or keep only replicas and price`,
+        });
+    if (hpa !== null && spec.pools.length > 1)
+      remarks.push({
+        path: ["spec", "pools"],
+        hideValue: true,
+        message: `are ${spec.pools.length}, but the HorizontalPodAutoscaler ${hpa.manifest.name} (${hpa.place}) counts one`,
+        wayOut: "keep one pool, or state a policy: { kind: slo }",
+      });
+    const names = new Set<string>();
+    return spec.pools.map((pool, at) => {
+      const path: Path = ["spec", "pools", at];
+      if (names.has(pool.name)) remarks.push({ path: [...path, "name"], message: "is the name of two pools", wayOut: "rename one" });
+      names.add(pool.name);
+      return {
+        name: pool.name,
+        role: pool.role,
+        gpu: pool.gpu,
+        gpusPerReplica: pool.gpusPerReplica,
+        spot: pool.spot,
+        pricePerReplicaHour: pool.price.perReplicaHour,
+        ...resolveBounds(pool, path, hpa, remarks, warnings),
+        standby: pool.standby,
+      };
+    });
+  }
+  if (spec.replicas === undefined && hpa === null)
+    remarks.push({
+      path: ["spec", "replicas"],
+      message: "is missing, and no manifest gives the bounds",
+      wayOut: "add replicas: { min: 0, max: 4 }",
+    });
+  const stated = spec.replicas ?? { standby: DEFAULTS.replicas.standby };
+  return [
+    {
+      name: "default",
+      ...DEFAULTS.pool,
+      pricePerReplicaHour: (spec.price ?? DEFAULTS.price).perReplicaHour,
+      ...resolveBounds(stated, ["spec", "replicas"], hpa, remarks, warnings, spec.replicas === undefined),
+      standby: stated.standby,
+    },
+  ];
+}
+
+/** Bounds that the endpoint and its manifest both state: the narrower hold. */
+function resolveBounds(
+  stated: { min?: number | undefined; max?: number | undefined },
+  path: Path,
+  hpa: BoundHpa | null,
+  remarks: Remark[],
+  warnings: Remark[],
+  absent = false,
+): { min: number; max: number } {
+  const label = path
+    .slice(1)
+    .join(".")
+    .replace(/\.(\d+)/, "[$1]");
+  if (stated.min !== undefined && stated.max !== undefined && stated.max < stated.min) {
+    const message = `is below ${label}.min (${stated.min})`;
+    remarks.push({ path: [...path, "max"], message, wayOut: "raise it or lower the minimum" });
+  }
+  if (hpa === null) {
+    if (stated.max === undefined && !absent)
+      remarks.push({ path: [...path, "max"], message: "is missing", wayOut: "add it: the most replicas, which is the ceiling of cost" });
+    return { min: stated.min ?? DEFAULTS.replicas.min, max: stated.max ?? Number.MAX_SAFE_INTEGER };
+  }
+  const theirs = hpaBounds(hpa.manifest);
+  const min = Math.max(stated.min ?? 0, theirs.min);
+  const max = Math.min(stated.max ?? theirs.max, theirs.max);
+  const who = `HorizontalPodAutoscaler ${hpa.manifest.name} (${hpa.place})`;
+  if (min > max && (stated.min ?? 0) <= (stated.max ?? Number.MAX_SAFE_INTEGER)) {
+    const key = stated.max !== undefined && stated.max < theirs.min ? "max" : "min";
+    const message = key === "max" ? `is below minReplicas (${theirs.min}) of ${who}` : `is above maxReplicas (${theirs.max}) of ${who}`;
+    remarks.push({ path: [...path, key], message, wayOut: "change one of the two so that the ranges meet" });
+  } else {
+    for (const [key, theirKey] of [
+      ["min", "minReplicas"],
+      ["max", "maxReplicas"],
+    ] as const)
+      if (stated[key] !== undefined && stated[key] !== theirs[key])
+        warnings.push({
+          path: [...path, key],
+          message: `differs from ${theirKey} (${theirs[key]}) of ${who}`,
+          wayOut: `the narrower holds: ${key} ${key === "min" ? min : max}`,
+        });
+  }
+  return { min, max };
+}
+
+type ReadSecret = (reference: SecretReference, path: Path) => string;
+
+function secretReader({ env, readSecret }: SecretSources, remarks: Remark[]): ReadSecret {
+  return (reference, path) => {
+    if (reference.env !== undefined) {
+      const value = env[reference.env];
+      if (value !== undefined && value !== "") return value;
+      const message = `names the environment variable ${reference.env}, which is ${value === undefined ? "not set" : "empty"}`;
+      remarks.push({
+        path: [...path, "env"],
+        hideValue: true,
+        message,
+        wayOut: `set ${reference.env} before starting, or use { file: PATH }`,
+      });
+      return "";
+    }
+    const file = reference.file as string;
+    let trouble = "no files can be read here";
+    if (readSecret !== undefined) {
+      try {
+        const value = readSecret(file).replace(/\r?\n$/, "");
+        if (value !== "") return value;
+        trouble = "it is empty";
+      } catch (error) {
+        trouble = error instanceof Error ? error.message : String(error);
+      }
+    }
+    const message = `names the secret file ${file}, which cannot be used: ${trouble}`;
+    remarks.push({ path: [...path, "file"], hideValue: true, message, wayOut: "create it readable for this user, or use { env: NAME }" });
+    return "";
+  };
+}
+
+function resolvePlatform(
+  spec: EndpointSpecDocument,
+  pools: readonly Pool[],
+  secret: ReadSecret,
+  remarks: Remark[],
+  warnings: Remark[],
+): PlatformSpec {
+  const { platform } = spec;
+  const base: Path = ["spec", "platform"];
+  const target = platform.target ?? null;
+  if (platform.kind === "static") {
+    const urls = platform.urls.map((url) => url.replace(/\/+$/, ""));
+    urls.forEach((url, at) => {
+      refuseCredentials(url, [...base, "urls", at], "leave them out; a replica needs none", remarks);
+      if (urls.indexOf(url) !== at) remarks.push({ path: [...base, "urls", at], message: "stands twice", wayOut: "remove one" });
+    });
+    return { kind: "static", target, urls };
+  }
+  const env = Object.fromEntries(
+    Object.entries(platform.env).map(([name, value]) => [name, typeof value === "string" ? value : secret(value, [...base, "env", name])]),
+  );
+  const plainEnv = Object.values(platform.env).filter((value) => typeof value === "string");
+  const command = resolveCommand(spec, remarks);
+  const { ports, restartBackoff } = platform;
+  checkPorts(ports, pools, base, remarks, warnings);
+  if (restartBackoff.max < restartBackoff.initial)
+    remarks.push({ path: [...base, "restartBackoff", "max"], message: "is shorter than restartBackoff.initial", wayOut: "raise it" });
+  const everything = [...command, ...plainEnv];
+  const misspelt = misspeltPlaceholder(everything);
+  if (misspelt !== undefined)
+    remarks.push({
+      path: [...base, misspeltPlaceholder(command) === undefined ? "env" : "command"],
+      hideValue: true,
+      message: `has {${misspelt.written}}, which is not a placeholder`,
+      wayOut: `did you mean {${misspelt.meant}}?`,
+    });
+  else if (command.length > 0 && !everything.some((word) => word.includes("{port}")) && !(ports !== null && ports[0] === ports[1]))
+    remarks.push({
+      path: [...base, "command"],
+      message: "never says {port}, so that replicas could not be told where to listen",
+      wayOut: 'add for example "--port", "{port}"',
+    });
+  return {
+    kind: "process",
+    target,
+    command,
+    env,
+    cwd: platform.cwd ?? null,
+    host: platform.host,
+    ports,
+    startTimeoutMs: platform.startTimeout,
+    drainTimeoutMs: platform.drainTimeout,
+    terminateGraceMs: platform.terminateGrace,
+    restartBackoff: { initialMs: restartBackoff.initial, maxMs: restartBackoff.max },
+  };
+}
+
+function resolveCommand(spec: EndpointSpecDocument, remarks: Remark[]): readonly string[] {
+  const { platform, engine } = spec;
+  const path: Path = ["spec", "platform", "command"];
+  if (platform.kind !== "process") return [];
+  const { command } = platform;
+  if (command === undefined) {
+    if (engine.kind === "emulated") return emulatedCommand(engine);
+    const wayOut = `add the command that starts one replica, such as ["vllm", "serve", "{model}", "--host", "{host}", "--port", "{port}"]`;
+    remarks.push({ path, message: "is missing", wayOut });
+    return [];
+  }
+  const split = typeof command === "string" ? splitCommand(command) : { words: command };
+  if ("problem" in split) {
+    remarks.push({ path, message: split.problem, wayOut: 'write a list of words; for a shell, ["sh", "-c", "exec …"]' });
+    return [];
+  }
+  if ((split.words[0] ?? "") === "") {
+    remarks.push({ path, message: "names no program", wayOut: "begin with the program to run" });
+    return [];
+  }
+  return split.words;
+}
+
+function checkPorts(
+  ports: readonly [number, number] | null,
+  pools: readonly Pool[],
+  base: Path,
+  remarks: Remark[],
+  warnings: Remark[],
+): void {
+  if (ports === null) return;
+  const path = [...base, "ports"];
+  const [first, last] = ports;
+  if (first < 1 || last > 65_535) remarks.push({ path, message: "is outside 1 to 65535", wayOut: "write for example 9000-9100" });
+  else if (last < first) remarks.push({ path, message: `ends (${last}) before it begins (${first})`, wayOut: `write ${last}-${first}` });
+  else {
+    const most = pools.reduce((sum, pool) => sum + pool.max + pool.standby, 0);
+    if (last - first + 1 < most && most < 65_535)
+      warnings.push({ path, message: `has ${last - first + 1} ports for up to ${most} replicas`, wayOut: "widen the range" });
+  }
+}
+
+function refuseCredentials(url: string, path: Path, wayOut: string, remarks: Remark[]): void {
+  const { username, password } = new URL(url);
+  if (username !== "" || password !== "")
+    remarks.push({ path, hideValue: true, message: "has a user name or password in the URL", wayOut });
+}
+
+function resolvePrometheus(stated: NonNullable<EndpointSpecDocument["prometheus"]>, secret: ReadSecret, remarks: Remark[]): PrometheusSpec {
+  const base: Path = ["spec", "prometheus"];
+  const { auth, tls } = stated;
+  refuseCredentials(stated.url, [...base, "url"], "use prometheus.auth with a password from { env: NAME }", remarks);
+  const path = [...base, "auth"];
+  let bearerToken: string | null = null;
+  let basic: PrometheusSpec["basic"] = null;
+  if (auth !== undefined) {
+    const byName = auth.username !== undefined || auth.password !== undefined;
+    if (auth.bearerToken !== undefined && byName)
+      remarks.push({ path, hideValue: true, message: "states both bearerToken and username or password", wayOut: "keep one of the two" });
+    else if (auth.bearerToken !== undefined) bearerToken = secret(auth.bearerToken, [...path, "bearerToken"]);
+    else if (auth.username !== undefined && auth.password !== undefined)
+      basic = { username: auth.username, password: secret(auth.password, [...path, "password"]) };
+    else {
+      const message = byName
+        ? `has a ${auth.username === undefined ? "password without username" : "username without password"}`
+        : "is empty";
+      remarks.push({ path, hideValue: true, message, wayOut: "give bearerToken, or username with password" });
+    }
+  }
+  if ((tls.certFile === null) !== (tls.keyFile === null))
+    remarks.push({
+      path: [...base, "tls"],
+      hideValue: true,
+      message: `has ${tls.certFile === null ? "keyFile without certFile" : "certFile without keyFile"}`,
+      wayOut: "give both or none",
+    });
+  const seen = new Set<string>();
+  stated.queries.forEach(({ signal }, at) => {
+    const where: Path = [...base, "queries", at, "signal"];
+    if (seen.has(signal)) remarks.push({ path: where, message: "is queried twice", wayOut: "remove one of the queries" });
+    seen.add(signal);
+  });
+  return { url: stated.url.replace(/\/+$/, ""), timeoutMs: stated.timeout, bearerToken, basic, tls, queries: stated.queries };
+}

@@ -1,0 +1,250 @@
+import { type Endpoint, type HpaManifest, TidegateError } from "../model/index.ts";
+import { type ConfigText, plainDocuments, type Remark, readDocuments, type Source } from "./documents.ts";
+import { type BoundHpa, resolveEndpoint, type SecretSources, targetOf } from "./endpoint.ts";
+import { checkShape } from "./explain.ts";
+import { parseHpa } from "./hpa.ts";
+import { type ConfigIssue, formatIssue, parsePath } from "./issue.ts";
+import { API_VERSION, type EndpointDocument, endpointSchema } from "./schema.ts";
+import { wayOutAmong } from "./suggest.ts";
+
+/** `warnings` are no reason to refuse the config, but worth saying. */
+export interface Config {
+  readonly endpoints: readonly Endpoint[];
+  readonly warnings: readonly ConfigIssue[];
+}
+
+/** What `checkConfig` found; `endpoints` is empty where there are issues. */
+export interface ConfigCheck extends Config {
+  readonly issues: readonly ConfigIssue[];
+}
+
+export type ConfigOptions = SecretSources;
+
+/** Reads one file of one or several YAML documents. @throws TidegateError `config/invalid`, with every problem on a line of its own */
+export function parseConfig(text: string, options: ConfigOptions & { readonly file: string }): Config {
+  return parseConfigFiles([{ file: options.file, text }], options);
+}
+
+/** As `parseConfig`, over several files as if they were one. */
+export function parseConfigFiles(files: readonly ConfigText[], options: ConfigOptions): Config {
+  return orThrow(checkConfig(files, options));
+}
+
+/** As `parseConfig`, for documents that are data already; issues then name the document but no line. */
+export function parseConfigDocuments(documents: readonly unknown[], options: ConfigOptions & { readonly name?: string }): Config {
+  return orThrow(checkSources(plainDocuments(documents, options.name ?? "config"), [], options, options.name ?? "config"));
+}
+
+/** As `parseConfigFiles`, but returns what is wrong instead of throwing. */
+export function checkConfig(files: readonly ConfigText[], options: ConfigOptions): ConfigCheck {
+  const read = files.map(readDocuments);
+  const sources = read.flatMap((each) => each.sources);
+  const issues = read.flatMap((each) => each.issues);
+  return checkSources(sources, issues, options, files.map(({ file }) => file).join(", "));
+}
+
+function orThrow({ endpoints, warnings, issues }: ConfigCheck): Config {
+  if (issues.length > 0) throw new TidegateError("config/invalid", issues.map(formatIssue).join("\n"));
+  return { endpoints, warnings };
+}
+
+interface StatedEndpoint {
+  readonly source: Source;
+  readonly document: EndpointDocument;
+}
+interface StatedHpa extends BoundHpa {
+  readonly source: Source;
+  readonly target: { readonly apiVersion?: string; readonly kind: string; readonly name: string };
+}
+
+function checkSources(sources: readonly Source[], readIssues: readonly ConfigIssue[], options: ConfigOptions, files: string): ConfigCheck {
+  const issues = [...readIssues];
+  const warnings: ConfigIssue[] = [];
+  const stated: StatedEndpoint[] = [];
+  const hpas: StatedHpa[] = [];
+  /** Something was meant to be an endpoint or a manifest but could not be read: whatever is missing may be that. */
+  let incomplete = readIssues.length > 0;
+  for (const source of sources) {
+    const remarks: Remark[] = [];
+    const kind = kindOf(source, remarks);
+    if (kind === "Endpoint") {
+      const shape = checkShape(endpointSchema, source.value);
+      if ("data" in shape) stated.push({ source, document: shape.data });
+      else remarks.push(...shape.remarks);
+    } else if (kind === "HorizontalPodAutoscaler") {
+      const parsed = parseHpa(source.value);
+      if ("manifest" in parsed) hpas.push(statedHpa(source, parsed.manifest));
+      else remarks.push(...parsed.issues.map(({ path, message }) => ({ path: parsePath(path), ...cut(message) })));
+    }
+    if (remarks.length > 0) incomplete = true;
+    issues.push(...remarks.map((remark) => source.issue(remark)));
+  }
+  if (stated.length === 0 && !incomplete)
+    issues.push({
+      file: files,
+      line: null,
+      column: null,
+      document: 1,
+      path: "",
+      message: "holds no Endpoint document",
+      wayOut: `give a file with one too (apiVersion: ${API_VERSION}, kind: Endpoint)`,
+    });
+
+  const used = new Set<StatedHpa>();
+  const bound = new Map<StatedHpa, string>();
+  const endpoints = stated.map((endpoint) => {
+    const { source, document } = endpoint;
+    const remarks: Remark[] = [];
+    const cautions: Remark[] = [];
+    const candidates = hpas.filter((hpa) => names(hpa, document));
+    for (const hpa of candidates) used.add(hpa);
+    let hpa: StatedHpa | null = null;
+    if (document.spec.policy !== undefined) {
+      for (const ignored of candidates)
+        warnings.push(
+          ignored.source.issue({
+            path: ["metadata", "name"],
+            message: `is not used: Endpoint ${document.metadata.name} states a policy of its own`,
+            wayOut: "remove spec.policy there to use it",
+          }),
+        );
+    } else if (candidates.length === 1) {
+      hpa = candidates[0] as StatedHpa;
+      const other = bound.get(hpa);
+      if (other !== undefined)
+        remarks.push({
+          path: ["spec", "platform", "target"],
+          hideValue: true,
+          message: `is the target of Endpoint ${other} too, and ${hpa.manifest.name} (${hpa.place}) can scale only one`,
+          wayOut: "give each its own target and manifest, or a policy",
+        });
+      bound.set(hpa, document.metadata.name);
+    } else if (candidates.length > 1 || !incomplete) remarks.push(unbound(document, candidates, hpas));
+    // Without its manifest an endpoint has no bounds either; saying so as well would only repeat it.
+    const known = document.spec.policy !== undefined || hpa !== null;
+    const resolved = resolveEndpoint(document, hpa, options, remarks, cautions);
+    const kept = known
+      ? remarks
+      : remarks.filter(({ path }) => path.join(".") !== "spec.replicas" && path.join(".") !== "spec.replicas.max");
+    issues.push(...kept.map((remark) => source.issue(remark)));
+    warnings.push(...cautions.map((remark) => source.issue(remark)));
+    return resolved;
+  });
+
+  refuseTwins(stated, issues);
+  for (const hpa of hpas)
+    if (!used.has(hpa))
+      warnings.push(
+        hpa.source.issue({
+          path: ["spec", "scaleTargetRef"],
+          hideValue: true,
+          message: `names ${describeTarget(hpa.target)} in namespace ${hpa.manifest.namespace}, which is no Endpoint's platform.target`,
+          wayOut: "give an Endpoint in that namespace this target, or leave the document out",
+        }),
+      );
+  return { endpoints: issues.length > 0 ? [] : endpoints, warnings, issues };
+}
+
+const KINDS = ["Endpoint", "HorizontalPodAutoscaler"];
+
+function kindOf({ value }: Source, remarks: Remark[]): string | undefined {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    const wayOut = `begin with apiVersion: ${API_VERSION} and kind: Endpoint`;
+    remarks.push({ path: [], message: "is not a document of keys", wayOut });
+    return undefined;
+  }
+  const { kind, apiVersion } = value as { kind?: unknown; apiVersion?: unknown };
+  if (kind === undefined) {
+    remarks.push({ path: ["kind"], message: "is missing", wayOut: `add it, one of: ${KINDS.join(", ")}` });
+    return undefined;
+  }
+  if (typeof kind !== "string" || !KINDS.includes(kind)) {
+    remarks.push({ path: ["kind"], message: "is not a kind that Tidegate knows", wayOut: wayOutAmong(String(kind), KINDS, "use one of") });
+    return undefined;
+  }
+  const fits = kind === "Endpoint" ? apiVersion === API_VERSION : typeof apiVersion === "string" && /^autoscaling\/v\w+$/.test(apiVersion);
+  if (fits) return kind;
+  const wanted = kind === "Endpoint" ? API_VERSION : "autoscaling/v2";
+  const message = apiVersion === undefined ? "is missing" : `is not the apiVersion of kind ${kind}`;
+  remarks.push({ path: ["apiVersion"], message, wayOut: `write apiVersion: ${wanted}` });
+  return undefined;
+}
+
+function statedHpa(source: Source, manifest: HpaManifest): StatedHpa {
+  const { line, column, document } = source.issue({ path: [], message: "" });
+  const place = line === null ? `document ${document}` : `${source.file}:${line}:${column}`;
+  return { source, manifest, place, target: manifest.spec["scaleTargetRef"] as StatedHpa["target"] };
+}
+
+/** A manifest names an endpoint when its scaleTargetRef is the endpoint's target and both are in one namespace. */
+function names(hpa: StatedHpa, document: EndpointDocument): boolean {
+  return hpa.manifest.namespace === document.metadata.namespace && refersTo(hpa, document);
+}
+function refersTo({ target }: StatedHpa, document: EndpointDocument): boolean {
+  const own = targetOf(document);
+  // scaleTargetRef.apiVersion may be left out in Kubernetes.
+  const sameVersion = target.apiVersion === undefined || target.apiVersion === "" || target.apiVersion === own?.apiVersion;
+  return own !== null && sameVersion && own.kind === target.kind && own.name === target.name;
+}
+
+const describeTarget = ({ apiVersion, kind, name }: { apiVersion?: string; kind: string; name: string }): string =>
+  `${apiVersion === undefined ? "" : `${apiVersion} `}${kind} ${name}`;
+
+function unbound(document: EndpointDocument, candidates: readonly StatedHpa[], hpas: readonly StatedHpa[]): Remark {
+  const target = targetOf(document);
+  if (candidates.length > 1) {
+    const list = candidates.map(({ manifest, place }) => `${manifest.name} (${place})`).join(", ");
+    return {
+      path: ["spec", "platform", "target"],
+      hideValue: true,
+      message: `is named by ${candidates.length} HorizontalPodAutoscalers: ${list}`,
+      wayOut: "keep one of them, or state a policy",
+    };
+  }
+  const path = ["spec", "policy"];
+  if (target === null)
+    return {
+      path,
+      message: "is missing, and without platform.target no HorizontalPodAutoscaler can stand in for it",
+      wayOut: "add policy: { kind: slo }, or a target and its manifest",
+    };
+  const elsewhere = hpas.find((hpa) => refersTo(hpa, document));
+  const { namespace } = document.metadata;
+  return {
+    path,
+    message: `is missing, and no HorizontalPodAutoscaler in namespace ${namespace} names ${describeTarget(target)}`,
+    wayOut:
+      elsewhere === undefined
+        ? "add policy: { kind: slo }, or give the manifest's file too"
+        : `${elsewhere.manifest.name} (${elsewhere.place}) does, in namespace ${elsewhere.manifest.namespace}; make the namespaces equal, or add policy: { kind: slo }`,
+  };
+}
+
+/** Names and models lead to one endpoint each within a process. */
+function refuseTwins(stated: readonly StatedEndpoint[], issues: ConfigIssue[]): void {
+  const firsts = new Map<string, string>();
+  for (const { source, document } of stated)
+    for (const [path, value] of [
+      [["metadata", "name"], document.metadata.name],
+      [["spec", "model"], document.spec.model],
+    ] as const) {
+      const key = `${path.join(".")} ${value}`;
+      const issue = source.issue({ path, message: "", hideValue: true });
+      const first = firsts.get(key);
+      if (first === undefined)
+        firsts.set(key, issue.line === null ? `document ${issue.document}` : `${issue.file}:${issue.line}:${issue.column}`);
+      else
+        issues.push(
+          source.issue({
+            path,
+            message: `is taken by another Endpoint (${first})`,
+            wayOut: path[1] === "model" ? "give each its own model name, or make them pools of one Endpoint" : "rename one of the two",
+          }),
+        );
+    }
+}
+
+function cut(message: string): { message: string; wayOut?: string } {
+  const at = message.indexOf("; ");
+  return at < 0 ? { message } : { message: message.slice(0, at), wayOut: message.slice(at + 2) };
+}
