@@ -56,7 +56,12 @@ export function controlCommands(): readonly Command[] {
 async function durationMs(text: string | undefined): Promise<number | null> {
   if (text === undefined) return null;
   const { parseDuration } = await import("../config/index.ts");
-  return parseDuration(text);
+  const ms = parseDuration(text);
+  if (ms === undefined || ms <= 0) {
+    const { TidegateError } = await import("../model/index.ts");
+    throw new TidegateError("usage", `--for is ${JSON.stringify(text)}; give a duration with its unit, such as 30m`);
+  }
+  return ms;
 }
 
 async function post(admin: string, endpoint: string, verb: string, body: unknown): Promise<void> {

@@ -14,6 +14,7 @@ export function demoCommand(): Command {
     .option("--once", "end when the trace has ended, instead of staying up")
     .action(async (flags: { port: string; adminPort: string; state: string; speed: string; plain?: boolean; once?: boolean }) => {
       const { rmSync } = await import("node:fs");
+      const { join } = await import("node:path");
       const { fileURLToPath } = await import("node:url");
       const { TidegateError } = await import("../model/index.ts");
       const usage = (message: string) => new TidegateError("usage", message);
@@ -32,9 +33,10 @@ export function demoCommand(): Command {
       const host = "127.0.0.1";
       const live = process.stdout.isTTY === true && flags.plain !== true && process.env["CI"] === undefined;
       const { endLeftovers } = await import("../platforms/index.ts");
-      await endLeftovers(`${flags.state}/endpoints/${endpoint.name}`);
-      rmSync(flags.state, { recursive: true, force: true });
       const clock = realClock(speed);
+      const { platformFolder } = await import("../controller/index.ts");
+      await endLeftovers(join(flags.state, platformFolder), realClock());
+      rmSync(flags.state, { recursive: true, force: true });
       const fleet = await startFleet({
         endpoints: [endpoint],
         clock,

@@ -32,7 +32,7 @@ export interface Fleet {
 export async function readConfig(
   files: readonly string[],
 ): Promise<{ readonly endpoints: readonly Endpoint[]; readonly warnings: readonly string[] }> {
-  const { parseConfigFiles } = await import("../config/index.ts");
+  const { formatIssue, parseConfigFiles } = await import("../config/index.ts");
   const texts = files.map((file) => {
     try {
       return { file, text: readFileSync(file === "-" ? 0 : file, "utf8") };
@@ -47,7 +47,7 @@ export async function readConfig(
     }
   });
   const config = parseConfigFiles(texts, { env: process.env, readSecret: (path: string) => readFileSync(path, "utf8").trim() });
-  return { endpoints: config.endpoints, warnings: config.warnings.map((warning) => warning.text) };
+  return { endpoints: config.endpoints, warnings: config.warnings.map(formatIssue) };
 }
 
 export async function startFleet(options: FleetOptions): Promise<Fleet> {

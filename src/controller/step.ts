@@ -82,7 +82,7 @@ export function createLoop(endpoint: Endpoint, policy: Policy, acts: boolean, sa
   let pin = saved?.pin ?? null;
 
   const order = (decision: Decision, observation: Observation): readonly Order[] =>
-    Object.entries(observation.pools).flatMap(([pool, status]) => {
+    Object.entries(observation.pools).flatMap(([pool, status]): readonly Order[] => {
       const want = decision.wants[pool];
       const paused = pausedUntilMs !== null && observation.nowMs < pausedUntilMs;
       const blocked = endpoint.dryRun ? "dry-run" : acts ? null : "recommend-only";
@@ -110,7 +110,7 @@ export function createLoop(endpoint: Endpoint, policy: Policy, acts: boolean, sa
     due: (nowMs, cause) => nowMs >= nextAtMs || (cause !== "tick" && policy.wakesOn.includes(cause)),
     step({ nowMs, cause, status, series, slots }) {
       seq++;
-      const replicas = status.replicas.map(({ url: _url, ...replica }) => replica);
+      const replicas = status.replicas.map(({ url: _url, message: _message, logFile: _logFile, ...replica }) => replica);
       const observation: Observation = { seq, nowMs, cause, pools: status.pools, replicas, series, slots };
       if (state === null) state = policy.start(observation);
       const next = policy.decide(state, observation);

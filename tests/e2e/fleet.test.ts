@@ -115,7 +115,7 @@ it("kill -9 of a replica fails at most what streamed from it, and the fleet heal
   const one = await fleet(config("{ kind: static, replicas: 2 }"), 20);
   one.begin();
   const ready = await until(one.view, (view) => view.now?.ready === 2);
-  const state = readFileSync(join(one.state, "endpoints", "chat", "replicas.json"), "utf8");
+  const state = readFileSync(join(one.state, "platform", "process-chat.json"), "utf8");
   const victim = JSON.parse(state).replicas[0] as { id: string; pid: number };
   expect(ready.replicas.map(({ id }) => id)).toContain(victim.id);
   const long = Array.from({ length: 8 }, () =>
@@ -136,7 +136,7 @@ it("kill -9 of the controller: the replicas go on, the next start adopts them an
   const one = await fleet(config("{ kind: static, replicas: 2 }"), 20);
   const first = one.begin();
   await until(one.view, (view) => view.now?.ready === 2);
-  const file = join(one.state, "endpoints", "chat", "replicas.json");
+  const file = join(one.state, "platform", "process-chat.json");
   const before = (JSON.parse(readFileSync(file, "utf8")).replicas as { id: string; pid: number }[]).map(({ id, pid }) => ({ id, pid }));
   first.process.kill("SIGKILL");
   await first.ended;
