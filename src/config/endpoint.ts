@@ -342,7 +342,7 @@ function resolvePrometheus(stated: NonNullable<EndpointSpecDocument["prometheus"
   const path = [...base, "auth"];
   let bearerToken: string | null = null;
   let basic: PrometheusSpec["basic"] = null;
-  if (auth !== undefined) {
+  if (auth !== null) {
     const byName = auth.username !== undefined || auth.password !== undefined;
     if (auth.bearerToken !== undefined && byName)
       remarks.push({ path, hideValue: true, message: "states both bearerToken and username or password", wayOut: "keep one of the two" });

@@ -1,16 +1,29 @@
 import type { z } from "zod";
 import type { $ZodType, $ZodTypes } from "zod/v4/core";
 import { type Remark, valueAt } from "./documents.ts";
-import type { Path } from "./issue.ts";
+import { formatPath, type Path } from "./issue.ts";
 import { secretSchema } from "./schema.ts";
-import { wayOutAmong } from "./suggest.ts";
+import { meaning, wayOutAmong } from "./suggest.ts";
 
 /** Checks `value` and says in our words what is wrong with it; the shape only, not how its parts go together. */
 export function checkShape<T extends z.ZodType>(schema: T, value: unknown): { data: z.output<T> } | { remarks: Remark[] } {
   const result = schema.safeParse(value);
   if (result.success) return { data: result.data };
-  return { remarks: result.error.issues.flatMap((issue) => explain(schema as unknown as $ZodTypes, value, issue as z.core.$ZodIssue)) };
+  const remarks = result.error.issues.flatMap((issue) => explain(schema as unknown as $ZodTypes, value, issue as z.core.$ZodIssue));
+  return { remarks: remarks.filter((remark) => !remarks.some((other) => other !== remark && covers(other, remark))) };
 }
+
+/** Whether `other` says the cause of what `remark` says: a key written wrong is missing too, and makes its mapping wrong. */
+function covers(other: Remark, remark: Remark): boolean {
+  if (other.onKey !== true) return false;
+  const parent = formatPath(other.path.slice(0, -1));
+  if (formatPath(remark.path) === parent) return remark.onKey !== true;
+  return (
+    remark.message === MISSING && formatPath(remark.path.slice(0, -1)) === parent && other.wayOut === meaning(String(remark.path.at(-1)))
+  );
+}
+
+const MISSING = "is missing";
 
 function explain(root: $ZodTypes, value: unknown, issue: z.core.$ZodIssue): Remark[] {
   const path = issue.path as Path;
@@ -38,7 +51,7 @@ function explain(root: $ZodTypes, value: unknown, issue: z.core.$ZodIssue): Rema
       return [explainChoice(path, here, issue.values.map(String))];
     case "invalid_type": {
       if (here === undefined) {
-        return [{ path, message: "is missing", wayOut: description === undefined ? "add it" : `add it: ${description}` }];
+        return [{ path, message: MISSING, wayOut: description === undefined ? "add it" : `add it: ${description}` }];
       }
       if (!issue.message.startsWith("Invalid input")) return [{ path, hideValue, ...split(issue.message) }];
       return [{ path, hideValue, ...wrongType(issue.expected, here) }];
@@ -49,7 +62,7 @@ function explain(root: $ZodTypes, value: unknown, issue: z.core.$ZodIssue): Rema
 }
 
 function explainChoice(path: Path, here: unknown, choices: readonly string[]): Remark {
-  if (here === undefined) return { path, message: "is missing", wayOut: `use one of: ${choices.join(", ")}` };
+  if (here === undefined) return { path, message: MISSING, wayOut: `use one of: ${choices.join(", ")}` };
   return {
     path,
     message: "is not a known value",

@@ -142,7 +142,15 @@ function checkSources(sources: readonly Source[], readIssues: readonly ConfigIss
           wayOut: "give an Endpoint in that namespace this target, or leave the document out",
         }),
       );
-  return { endpoints: issues.length > 0 ? [] : endpoints, warnings, issues };
+  return { endpoints: issues.length > 0 ? [] : endpoints, warnings: inOrder(warnings), issues: inOrder(issues) };
+}
+
+/** By place within each file; files stay in the order in which they were first spoken of. */
+function inOrder(issues: readonly ConfigIssue[]): ConfigIssue[] {
+  const files = [...new Set(issues.map(({ file }) => file))];
+  return issues.toSorted(
+    (a, b) => files.indexOf(a.file) - files.indexOf(b.file) || (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
+  );
 }
 
 const KINDS = ["Endpoint", "HorizontalPodAutoscaler"];

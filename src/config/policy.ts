@@ -3,7 +3,7 @@ import { DEFAULTS } from "./defaults.ts";
 import type { Remark } from "./documents.ts";
 import type { Path } from "./issue.ts";
 import type { EndpointSpecDocument } from "./schema.ts";
-import { nearest } from "./suggest.ts";
+import { meaning, nearest } from "./suggest.ts";
 import { parseDuration, parsePercent } from "./units.ts";
 
 type PolicyDocument = NonNullable<EndpointSpecDocument["policy"]>;
@@ -16,7 +16,7 @@ export function signalRemark(name: string, own: readonly string[], path: Path): 
   if (own.includes(name)) return undefined;
   if (!isSignalName(name)) {
     const near = nearest(name, [...GAUGES, ...own]);
-    const wayOut = near === undefined ? `use one of: ${[...GAUGES, ...own].join(", ")}` : `did you mean ${JSON.stringify(near)}?`;
+    const wayOut = near === undefined ? `use one of: ${[...GAUGES, ...own].join(", ")}` : meaning(near);
     return { path, message: "is not a known signal", wayOut };
   }
   const { kind } = SIGNALS[name];

@@ -113,15 +113,13 @@ const fixed = z.strictObject({
 });
 const platform = z.discriminatedUnion("kind", [process, fixed]).describe("what holds replicas and changes their number");
 
-const price = z
-  .strictObject({
-    perReplicaHour: z
-      .number()
-      .min(0, { error: "is below 0; use 0 or more" })
-      .default(DEFAULTS.price.perReplicaHour)
-      .describe("of one replica with all its GPUs, in your currency"),
-  })
-  .prefault({});
+const price = z.strictObject({
+  perReplicaHour: z
+    .number()
+    .min(0, { error: "is below 0; use 0 or more" })
+    .default(DEFAULTS.price.perReplicaHour)
+    .describe("of one replica with all its GPUs, in your currency"),
+});
 
 const bounds = {
   min: count.optional().describe(`fewest replicas; 0 lets the endpoint scale to zero. Default ${DEFAULTS.replicas.min}`),
@@ -135,7 +133,7 @@ const pool = z.strictObject({
   gpu: z.string().default(DEFAULTS.pool.gpu).describe("GPU type, such as a100-80g"),
   gpusPerReplica: count.default(DEFAULTS.pool.gpusPerReplica),
   spot: z.boolean().default(DEFAULTS.pool.spot).describe("may be taken away by the cloud"),
-  price,
+  price: price.prefault({}),
   ...bounds,
 });
 
@@ -144,8 +142,9 @@ const prometheus = z.strictObject({
   timeout: longDuration.prefault(DEFAULTS.prometheus.timeout).describe("of one query"),
   auth: z
     .strictObject({ bearerToken: secretSchema.optional(), username: text.optional(), password: secretSchema.optional() })
-    .optional()
-    .describe("bearerToken, or username with password"),
+    .nullable()
+    .default(null)
+    .describe("bearerToken, or username with password; null: none"),
   tls: z
     .strictObject({
       caFile: text.nullable().default(null).describe("certificates to trust; null: the system's"),

@@ -34,9 +34,11 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return best;
 }
 
+export const meaning = (word: string): string => `did you mean ${JSON.stringify(word)}?`;
+
 /** `did you mean "x"?` where something is near, else the words that are known. */
 export function wayOutAmong(word: string, known: readonly string[], what: string): string {
   const near = nearest(word, known);
-  if (near !== undefined) return `did you mean ${JSON.stringify(near)}?`;
+  if (near !== undefined) return meaning(near);
   return known.length === 0 ? `none is known here` : `${what}: ${known.join(", ")}`;
 }
