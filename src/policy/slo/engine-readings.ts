@@ -1,0 +1,83 @@
+import type { Ms, Observation, Replica } from "../../model/index.ts";
+import type { Reader } from "../reading.ts";
+import { type EngineFit, type EngineSample, learnBatch, learnEngine } from "./capacity.ts";
+
+/** Counters of each ready replica at the last look. */
+export type Counters = {
+  readonly [replica: string]: { readonly atMs: Ms; readonly prompt: number; readonly gen: number; readonly hits: number };
+};
+
+const LEAST_MS = 2_000;
+/** Replicas looked at per decision, in the order of their ids: what they teach is the same for all. */
+const MOST_REPLICAS = 32;
+
+/** What ready replicas report: a sample of the engine's speed from each whose counters moved since the last look. */
+export function learnFromReplicas(
+  fit: EngineFit,
+  counters: Counters,
+  now: Observation,
+  reader: Reader,
+  ready: readonly Replica[],
+): { readonly fit: EngineFit; readonly counters: Counters; readonly samples: number } {
+  let [learned, samples] = [fit, 0];
+  const kept: Record<string, Counters[string]> = {};
+  const fresh = newestAt(now);
+  const numberOf = (name: string, id: string) => {
+    const reading = reader.replica(name, id);
+    return typeof reading === "number" ? reading : null;
+  };
+  for (const { id } of ready.toSorted((a, b) => (a.id < b.id ? -1 : 1)).slice(0, MOST_REPLICAS)) {
+    const [running, waiting] = [numberOf("running", id), numberOf("waiting", id)];
+    const full = waiting !== null && waiting >= 2 ? running : null;
+    learned = learnBatch(
+      learned,
+      numberOf("kv_used", id),
+      running,
+      numberOf("max_running", id) ?? (learned.maxRunning === null ? full : null),
+    );
+    const [prompt, gen] = [numberOf("prompt_tokens", id), numberOf("gen_tokens", id)];
+    const before = counters[id];
+    if (prompt === null || gen === null) {
+      if (before !== undefined) kept[id] = before;
+      continue;
+    }
+    const atMs = fresh.get(id) ?? now.nowMs;
+    const seen = { atMs, prompt, gen, hits: numberOf("prefix_hits", id) ?? 0 };
+    if (before === undefined || gen < before.gen || prompt < before.prompt) {
+      kept[id] = seen;
+      continue;
+    }
+    if (atMs - before.atMs < LEAST_MS) {
+      kept[id] = before;
+      continue;
+    }
+    kept[id] = seen;
+    if (running === null) continue;
+    const elapsed = (atMs - before.atMs) / 1000;
+    const prefill = Math.max(0, prompt - before.prompt - Math.max(0, seen.hits - before.hits)) / elapsed;
+    const sample: EngineSample = { running: meanRunning(now, id, before.atMs) ?? running, prefill, output: (gen - before.gen) / elapsed };
+    learned = learnEngine(learned, sample);
+    samples++;
+  }
+  return { fit: learned, counters: kept, samples };
+}
+
+/** When each replica's output counter was read. */
+function newestAt(now: Observation): ReadonlyMap<string, Ms> {
+  const at = new Map<string, Ms>();
+  for (const { name, subject, latest } of now.series)
+    if (name === "gen_tokens" && subject.kind === "replica" && latest !== null)
+      at.set(subject.id, Math.max(latest.atMs, at.get(subject.id) ?? 0));
+  return at;
+}
+
+/** The mean of the running batch since the last look, where more than one sample was taken. */
+function meanRunning(now: Observation, id: string, sinceMs: Ms): number | null {
+  const samples = now.series
+    .filter(({ name, subject }) => name === "running" && subject.kind === "replica" && subject.id === id)
+    .flatMap((series) => series.samples)
+    .filter((sample) => sample.atMs > sinceMs && typeof sample.value === "number")
+    .map((sample) => sample.value as number)
+    .sort((a, b) => a - b);
+  return samples.length < 2 ? null : samples.reduce((sum, value) => sum + value, 0) / samples.length;
+}
