@@ -3,6 +3,7 @@ import process from "node:process";
 import { Command, Option } from "commander";
 import type { ConfigCheck, ConfigText } from "../config/index.ts";
 import { type Endpoint, messageOf, TidegateError } from "../model/index.ts";
+import { EXIT } from "./exit.ts";
 
 export interface ValidateOptions {
   readonly schema?: boolean | undefined;
@@ -42,15 +43,15 @@ export async function validate(files: readonly string[], options: ValidateOption
   const { checkConfig, configJsonSchema, formatIssue } = await import("../config/index.ts");
   if (options.schema) {
     world.out(JSON.stringify(configJsonSchema(), null, 2));
-    return 0;
+    return EXIT.ok;
   }
   let texts: ConfigText[];
   try {
     if (files.length === 0) throw new TidegateError("usage", "no config file is named; say for example: tidegate validate tidegate.yaml");
     texts = files.map((file) => readText(file, world));
   } catch (error) {
-    world.err(messageOf(error));
-    return 2;
+    world.err(`tidegate: ${messageOf(error)}`);
+    return EXIT.usage;
   }
   const check = checkConfig(texts, { env: world.env, readSecret: world.read });
   if (options.output === "json") world.out(JSON.stringify(asJson(check), null, 2));
@@ -58,10 +59,10 @@ export async function validate(files: readonly string[], options: ValidateOption
   for (const warning of check.warnings) world.err(`warning: ${formatIssue(warning)}`);
   if (check.issues.length > 0) {
     world.err(`${check.issues.length} ${check.issues.length === 1 ? "problem" : "problems"}; nothing would be started`);
-    return 2;
+    return EXIT.usage;
   }
   if (options.output === "text") for (const endpoint of check.endpoints) world.out(summary(endpoint));
-  return 0;
+  return EXIT.ok;
 }
 
 function readText(file: string, world: ValidateWorld): ConfigText {

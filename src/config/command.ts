@@ -1,7 +1,7 @@
 import { nearest } from "./suggest.ts";
 import { formatDuration } from "./units.ts";
 
-export const PLACEHOLDERS = ["port", "host", "id", "index", "model", "tidegate", "speed", "epoch"] as const;
+export const PLACEHOLDERS = ["port", "host", "id", "index", "pool", "model", "tidegate", "speed", "epoch"] as const;
 
 /**
  * Splits a command line as a POSIX shell would (XCU 2.2: quotes and backslash), without running one: no variables, pipes or globs.

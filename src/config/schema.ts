@@ -80,7 +80,7 @@ const process = z.strictObject({
     })
     .optional()
     .describe(
-      "starts one replica; {port}, {host}, {id}, {index}, {model}, {tidegate}, {speed} and {epoch} are filled in. " +
+      "starts one replica; {port}, {host}, {id}, {index}, {pool}, {model}, {tidegate}, {speed} and {epoch} are filled in. " +
         "May be left out for an emulated engine",
     ),
   env: z
