@@ -1,4 +1,13 @@
-import { type DoorLatency, type DoorReplica, type DoorReport, type Ms, type Objective, promptBand, type Slot } from "../model/index.ts";
+import {
+  type DoorLatency,
+  type DoorReplica,
+  type DoorReport,
+  type DoorTotals,
+  type Ms,
+  type Objective,
+  promptBand,
+  type Slot,
+} from "../model/index.ts";
 import { emptyHistogram, latencyBucket } from "./histogram.ts";
 import { meetsObjective, type Timing, timePerOutputTokenMs } from "./objective.ts";
 
@@ -69,6 +78,8 @@ export interface Ledger {
   finish(ticket: Ticket, nowMs: Ms, ending: Ending, finish?: Finish): Finished;
   /** Slots and latencies of the closed seconds after `cursor` (null, unknown or too old: of all that are kept); totals of now. */
   report(nowMs: Ms, cursor: string | null): DoorReport;
+  /** Of now, without closing anything. */
+  totals(): DoorTotals;
   /** A replica that is gone leaves the reports, once it has nothing in flight. */
   forget(replica: string): void;
   inFlightOn(replica: string): number;
@@ -378,6 +389,7 @@ export function createLedger(options: LedgerOptions): Ledger {
         totals: { ...totals },
       };
     },
+    totals: () => ({ ...totals }),
     forget(replica) {
       const row = replicas.get(replica);
       if (row === undefined) return;
