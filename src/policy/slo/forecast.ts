@@ -30,8 +30,11 @@ const KEPT_ERRORS = 96;
 const KEPT_PENDING = 64;
 /** Errors beyond a factor of two are jumps: the fast windows meet them; as errors they would inflate the margin for an hour. */
 const JUMP = Math.log(2);
-/** Error assumed at first, and its weight in samples. */
+/** Error assumed at first, and its weight in samples (which overlap, so many of them say little). */
 const PRIOR_SPREAD = 0.15;
+const PRIOR_SAMPLES = 30;
+/** Forecasts that must have been scored before another forecaster than the first may be chosen. */
+const LEAST_SCORED = 24;
 const TREND_DAMPING_MS = 120_000;
 
 export const noForecast: Forecast = {
@@ -108,7 +111,8 @@ export interface Outlook {
 export function outlook(forecast: Forecast, work: (rate: Rate) => number, horizonMs: Ms, quantile: number): Outlook {
   // The middle level until scores tell them apart.
   let best = 1;
-  for (const [at, cost] of forecast.cost.entries()) if (cost < (forecast.cost[best] as number) * 0.98) best = at;
+  for (const [at, cost] of forecast.cost.entries())
+    if ((forecast.errors[at]?.length ?? 0) >= LEAST_SCORED && cost < (forecast.cost[best] as number) * 0.98) best = at;
   const errors = forecast.errors[best] as readonly number[];
   const expected = plain(forecast, best, work, horizonMs);
   const { level, trend } = FORECASTERS[best] as (typeof FORECASTERS)[number];
@@ -126,7 +130,7 @@ function quantileOf(errors: readonly number[], quantile: number): number {
   if (errors.length === 0) return prior;
   const sorted = errors.toSorted((a, b) => a - b);
   const seen = sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(quantile * sorted.length) - 1))] as number;
-  const trust = sorted.length / (sorted.length + 10);
+  const trust = sorted.length / (sorted.length + PRIOR_SAMPLES);
   return Math.max(0, trust * seen + (1 - trust) * prior);
 }
 
