@@ -3,7 +3,7 @@ export { builtinSizes, builtinTrace } from "./builtin.ts";
 export { type GapSpec, type GenerateOptions, generate, type Shape } from "./generate.ts";
 export { overlay, overlayEach, overlayStream, slice } from "./overlay.ts";
 export { parseTrace, readTrace, TraceParser } from "./parse.ts";
+export { randomStreams, type Uniform } from "./random.ts";
 export { summarize, type TokenSummary, TraceSummarizer, type TraceSummary } from "./summarize.ts";
-export { nearest, parseDuration, parseRate } from "./text.ts";
 export type { TokenSizes, TraceRequest } from "./trace.ts";
 export { csvHeader, csvLine, formatCsvTrace, jsonLine, OPTIONAL_COLUMNS, type OptionalColumn, optionalColumns } from "./write.ts";

@@ -1,5 +1,5 @@
+import { nearest } from "../config/index.ts";
 import { TidegateError } from "../model/index.ts";
-import { nearest } from "./text.ts";
 import type { TraceRequest } from "./trace.ts";
 
 type Field =

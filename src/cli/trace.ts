@@ -1,0 +1,289 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { Ms } from "../model/index.ts";
+import type { GenerateOptions, Shape, TokenSummary, TraceRequest, TraceSummary } from "../traces/index.ts";
+
+type Rows = AsyncIterable<TraceRequest> | Iterable<TraceRequest>;
+type Format = "csv" | "jsonl";
+interface OutFlags {
+  readonly out: string;
+  readonly format?: Format;
+}
+
+const above0 = (text: string) => {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number above 0.");
+  return value;
+};
+const seed = (text: string) => {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("It must be a whole number from 0 on.");
+  return value;
+};
+const traceArgument = ["<trace>", 'a CSV or JSONL file (.gz too), "-" for standard input, or "builtin"'] as const;
+
+export function traceCommand(): Command {
+  const out = (command: Command) =>
+    command
+      .option("--out <file>", 'where to write; a name in .gz is packed, "-" is standard output', "-")
+      .addOption(
+        new Option("--format <format>", "what to write; told by the name of --out otherwise (csv unless .jsonl)").choices(["csv", "jsonl"]),
+      );
+  const trace = new Command("trace").description("Look at traces of requests, and make them.");
+  trace.addCommand(
+    new Command("inspect")
+      .description("Tell what a trace is like: rate, peaks, burstiness, token sizes.")
+      .argument(...traceArgument)
+      .addOption(new Option("-o, --output <format>", "of the answer").choices(["table", "json"]).default("table"))
+      .action(inspect),
+  );
+  trace.addCommand(
+    out(
+      new Command("convert")
+        .description("Write a trace (as Azure, BurstGPT, Mooncake or we publish it) in our columns.")
+        .argument(...traceArgument),
+    ).action(async (file: string, flags: OutFlags) => write(await rowsOf(file), flags)),
+  );
+  trace.addCommand(
+    out(
+      new Command("overlay")
+        .description("Lay shifted copies of a trace over each other: more traffic of the same shape. Time is never squeezed.")
+        .argument(...traceArgument)
+        .requiredOption("--copies <k>", "how many, the trace itself included; 0.5 keeps half of it", above0)
+        .option("--seed <n>", "of offsets and sizes", seed, 1),
+    ).action(async (file: string, flags: OutFlags & { copies: number; seed: number }) => {
+      const { overlayStream } = await import("../traces/index.ts");
+      await write(overlayStream(await rowsOf(file), flags.copies, flags.seed), flags);
+    }),
+  );
+  trace.addCommand(
+    out(
+      new Command("slice")
+        .description("Cut a stretch out of a trace; it starts at 0 again.")
+        .argument(...traceArgument)
+        .option("--from <d>", "first arrival, such as 15m", "0s")
+        .option("--to <d>", "end, not included"),
+    ).action(async (file: string, flags: OutFlags & { from: string; to?: string }) => {
+      const fromMs = await duration(flags.from, "--from");
+      const toMs = flags.to === undefined ? Number.POSITIVE_INFINITY : await duration(flags.to, "--to");
+      await write(between(await rowsOf(file), fromMs, toMs), flags);
+    }),
+  );
+  trace.addCommand(
+    out(
+      new Command("generate")
+        .description("Make a trace in a shape.")
+        .addArgument(
+          new Command().createArgument("<shape>", "of the rate").choices(["steady", "ramp", "step", "flash", "on-off", "diurnal"]),
+        )
+        .option("--rate <r>", "steady: such as 50/s")
+        .option("--from <r>", "ramp, step: rate before")
+        .option("--to <r>", "ramp, step: rate after")
+        .option("--base <r>", "flash, on-off: rate between")
+        .option("--peak <r>", "flash, on-off: rate of the burst")
+        .option("--low <r>", "diurnal: rate at night")
+        .option("--high <r>", "diurnal: rate by day")
+        .option("--duration <d>", "steady, on-off, diurnal", "1h")
+        .option("--lead <d>", "ramp, step, flash: time before it begins", "10m")
+        .option("--over <d>", "ramp: how long it climbs", "10m")
+        .option("--rise <d>", "flash: how long it climbs", "60s")
+        .option("--hold <d>", "ramp, step, flash: time on top", "15m")
+        .option("--decay <d>", "flash: time constant of the way back", "400s")
+        .option("--tail <d>", "step, flash: time after it", "10m")
+        .option("--every <d>", "on-off: period", "40m")
+        .option("--for <d>", "on-off: length of a burst", "8m")
+        .option("--jitter <d>", "on-off: a burst comes so much earlier or later at most", "0s")
+        .option("--weekends <x>", "diurnal: factor of Saturday and Sunday", above0, 1)
+        .option("--bursts <n>", "diurnal: a day", (text) => seed(text), 0)
+        .option("--cv <x>", "variation of gaps; 1 is Poisson, more is burstier", above0, 1)
+        .option("--sizes <trace>", "draw token sizes from its rows; from 700 real conversations otherwise")
+        .option("--seed <n>", "of everything random", seed, 1),
+    ).action(generateTrace),
+  );
+  return trace;
+}
+
+async function rowsOf(file: string): Promise<AsyncGenerator<TraceRequest>> {
+  return (await import("../load/index.ts")).openTrace(file);
+}
+
+async function duration(text: string, flag: string): Promise<Ms> {
+  const [{ parseDuration }, { TidegateError }] = await Promise.all([import("../config/index.ts"), import("../model/index.ts")]);
+  const ms = parseDuration(text);
+  if (ms === undefined) throw new TidegateError("usage", `${flag} (${text}) is not a duration; write it with a unit, such as 90s or 1h30m`);
+  return ms;
+}
+
+async function* between(rows: Rows, fromMs: Ms, toMs: Ms): AsyncGenerator<TraceRequest> {
+  for await (const row of rows) {
+    if (row.arrivalMs >= toMs) return;
+    if (row.arrivalMs >= fromMs) yield { ...row, arrivalMs: row.arrivalMs - fromMs };
+  }
+}
+
+/** Writes as rows come; holds no more than a block of text. Columns are those that the first row fills. */
+async function write(rows: Rows, { out, format }: OutFlags): Promise<void> {
+  const [{ csvHeader, csvLine, jsonLine, optionalColumns }, { Readable }, { pipeline }, { createGzip }, { createWriteStream }, model] =
+    await Promise.all([
+      import("../traces/index.ts"),
+      import("node:stream"),
+      import("node:stream/promises"),
+      import("node:zlib"),
+      import("node:fs"),
+      import("../model/index.ts"),
+    ]);
+  const json = (format ?? (/\.jsonl(\.gz)?$/.test(out) ? "jsonl" : "csv")) === "jsonl";
+  async function* text() {
+    let columns: ReturnType<typeof optionalColumns> | undefined;
+    let block = "";
+    for await (const row of rows) {
+      if (columns === undefined) {
+        columns = optionalColumns(row);
+        if (!json) block = csvHeader(columns);
+      }
+      block += json ? jsonLine(row) : csvLine(row, columns);
+      if (block.length >= 65_536) {
+        yield block;
+        block = "";
+      }
+    }
+    yield columns === undefined && !json ? csvHeader([]) : block;
+  }
+  const source = Readable.from(text());
+  const target = out === "-" ? process.stdout : createWriteStream(out);
+  try {
+    await (out.endsWith(".gz") ? pipeline(source, createGzip(), target) : pipeline(source, target, { end: out !== "-" }));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // whoever read us has enough
+    if (out === "-" && code === "EPIPE") return;
+    if (error instanceof model.TidegateError || code === undefined) throw error;
+    throw new model.TidegateError("trace/unreadable", `${out} cannot be written: ${model.messageOf(error)}; give another --out`, {
+      cause: error,
+    });
+  }
+}
+
+async function inspect(file: string, { output }: { output: "table" | "json" }): Promise<void> {
+  const { TraceSummarizer } = await import("../traces/index.ts");
+  const summarizer = new TraceSummarizer();
+  for await (const row of await rowsOf(file)) summarizer.add(row);
+  const summary = summarizer.summary();
+  process.stdout.write(output === "json" ? `${JSON.stringify({ file, ...summary }, null, 2)}\n` : formatSummary(file, summary));
+}
+
+const count = (value: number) => Math.round(value).toLocaleString("en-US");
+const decimals = (value: number | null, digits: number) => (value === null ? "–" : value.toFixed(digits));
+
+/** What a person reads of a trace. */
+export function formatSummary(file: string, summary: TraceSummary): string {
+  const { peakRps } = summary;
+  const hours = summary.durationMs / 3_600_000;
+  const tokens = (of: TokenSummary) =>
+    `mean ${count(of.mean)}, p50 ${count(of.p50)}, p90 ${count(of.p90)}, p99 ${count(of.p99)}, most ${count(of.max)}`;
+  const lines = [
+    ["Trace", file],
+    [
+      "Requests",
+      `${count(summary.requests)} in ${hours >= 1 ? `${hours.toFixed(2)} h` : `${(summary.durationMs / 60_000).toFixed(1)} min`}`,
+    ],
+    [
+      "Rate",
+      `mean ${decimals(summary.meanRps, 3)} a second; peak ${peakRps.second} over 1 s, ${peakRps.minute.toFixed(2)} over 1 min, ${peakRps.tenMinutes.toFixed(2)} over 10 min`,
+    ],
+    [
+      "Burstiness",
+      `gaps vary by ${decimals(summary.gapCv, 2)} (CV), counts per minute by ${decimals(summary.idcMinute, 1)} (IDC); Poisson is 1 and 1`,
+    ],
+    ["Prompt", `${tokens(summary.prompt)} tokens`],
+    ["Output", `${tokens(summary.output)} tokens`],
+    ...(summary.clients > 0 ? [["Clients", count(summary.clients)]] : []),
+    ...(summary.classes > 0 ? [["Classes", count(summary.classes)]] : []),
+    ...(summary.sessions > 0 ? [["Sessions", count(summary.sessions)]] : []),
+    ...(summary.prefixHitRatio === null ? [] : [["Prefix hits", `${(100 * summary.prefixHitRatio).toFixed(1)} % of prompt tokens`]]),
+  ];
+  return `${lines.map(([name, value]) => `${name!.padEnd(13)}${value}`).join("\n")}\n`;
+}
+
+type GenerateFlags = OutFlags &
+  Readonly<Record<string, string | undefined>> & {
+    readonly seed: number;
+    readonly cv: number;
+    readonly weekends: number;
+    readonly bursts: number;
+  };
+
+async function generateTrace(kind: Shape["kind"], given: unknown): Promise<void> {
+  const flags = given as GenerateFlags;
+  const { builtinSizes, generate } = await import("../traces/index.ts");
+  const shape = await shapeOf(kind, flags);
+  const options: GenerateOptions = {
+    seed: flags.seed,
+    gaps: flags.cv === 1 ? { kind: "poisson" } : { kind: "gamma", cv: flags.cv },
+    sizes: flags["sizes"] === undefined ? builtinSizes() : await Array.fromAsync(await rowsOf(flags["sizes"])),
+  };
+  await write(generate(shape, options), flags);
+}
+
+async function shapeOf(kind: Shape["kind"], flags: GenerateFlags): Promise<Shape> {
+  const { TidegateError } = await import("../model/index.ts");
+  const rate = (name: string) => {
+    const text = flags[name];
+    if (text === undefined) throw new TidegateError("usage", `the ${kind} shape needs --${name}; give a rate such as 50/s`);
+    const match = /^(\d+(?:\.\d+)?)(?:\/(s|m|h))?$/.exec(text);
+    if (match === null) throw new TidegateError("usage", `--${name} (${text}) is not a rate; write it such as 50/s or 300/m`);
+    return Number(match[1]) / { s: 1, m: 60, h: 3600 }[(match[2] ?? "s") as "s" | "m" | "h"];
+  };
+  const time = (name: string) => duration(flags[name]!, `--${name}`);
+  switch (kind) {
+    case "steady":
+      return { kind, rps: rate("rate"), durationMs: await time("duration") };
+    case "ramp":
+      return {
+        kind,
+        from: rate("from"),
+        to: rate("to"),
+        overMs: await time("over"),
+        leadMs: await time("lead"),
+        holdMs: await time("hold"),
+      };
+    case "step":
+      return {
+        kind,
+        from: rate("from"),
+        to: rate("to"),
+        leadMs: await time("lead"),
+        holdMs: await time("hold"),
+        tailMs: await time("tail"),
+      };
+    case "flash":
+      return {
+        kind,
+        base: rate("base"),
+        peak: rate("peak"),
+        leadMs: await time("lead"),
+        riseMs: await time("rise"),
+        holdMs: await time("hold"),
+        decayMs: await time("decay"),
+        tailMs: await time("tail"),
+      };
+    case "on-off":
+      return {
+        kind,
+        base: rate("base"),
+        burst: rate("peak"),
+        everyMs: await time("every"),
+        forMs: await time("for"),
+        jitterMs: await time("jitter"),
+        durationMs: await time("duration"),
+      };
+    case "diurnal":
+      return {
+        kind,
+        low: rate("low"),
+        high: rate("high"),
+        durationMs: await time("duration"),
+        weekends: flags.weekends,
+        burstsPerDay: flags.bursts,
+      };
+  }
+}
