@@ -60,7 +60,8 @@ export async function staticPlatform(endpoint: Endpoint, context: PlatformContex
       unit.failedChecks = 0;
       unit.trouble = undefined;
       unit.message = null;
-      return enter(unit, "ready");
+      enter(unit, "ready");
+      return;
     }
     if (unit.state === "starting" && answer.status === 503) return;
     unit.failedChecks++;
