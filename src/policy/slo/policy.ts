@@ -190,15 +190,11 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
       // Between what suffices and what leaves the survivors room, nothing changes.
       const roomy = Math.max(rounded, Math.ceil(exact / SURVIVORS - 1e-6));
       need = rounded >= current ? rounded : Math.min(current, roomy);
-      say(
-        "need",
-        `${num(exact)} replicas are needed, so ${need}${need > rounded ? ` (with fewer the survivors would be over ${num(SURVIVORS * 100)} % full)` : ""}.`,
-        {
-          exact,
-          need,
-          current,
-        },
-      );
+      const because =
+        exact < need && need === 1
+          ? "a busy endpoint keeps at least one, so 1"
+          : `so ${need}${need > rounded ? ` (with fewer the survivors would be over ${num(SURVIVORS * 100)} % full)` : ""}`;
+      say("need", `Demand and queue take ${num(exact)} replicas; ${because}.`, { exact, need, current });
       const at = Math.max(1, need);
       const total = exact * 100;
       otherwise = {
