@@ -74,6 +74,15 @@ it("goes on from a snapshot as if it had never stopped", () => {
   expect(b).toEqual(a);
 });
 
+it("keeps in a snapshot the closed seconds that no decision has seen", () => {
+  const [one, other] = [createAutoscaler(documents), createAutoscaler(documents)];
+  feed(one, 0, 4_000, 50);
+  one.observe({ kind: "arrived", atMs: 4_000, request: "open", promptTokens: 5 });
+  other.restore(one.snapshot());
+  const { steps } = other.decide(look(1, 5_000, [up("a")]));
+  expect(steps.find(({ code }) => code === "demand")?.numbers).toMatchObject({ requests: 20 });
+});
+
 it.each([
   {
     mistake: "an event of an unknown request",

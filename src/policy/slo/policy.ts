@@ -192,9 +192,9 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
       need = rounded >= current ? rounded : Math.min(current, roomy);
       const because =
         exact < need && need === 1
-          ? "a busy endpoint keeps at least one, so 1"
-          : `so ${need}${need > rounded ? ` (with fewer the survivors would be over ${num(SURVIVORS * 100)} % full)` : ""}`;
-      say("need", `Demand and queue take ${num(exact)} replicas; ${because}.`, { exact, need, current });
+          ? "; a busy endpoint keeps at least one, so 1"
+          : `, so ${need}${need > rounded ? ` (with fewer the survivors would be over ${num(SURVIVORS * 100)} % full)` : ""}`;
+      say("need", `Demand and queue take ${num(exact)} replicas${because}.`, { exact, need, current });
       const at = Math.max(1, need);
       const total = exact * 100;
       otherwise = {
