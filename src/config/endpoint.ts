@@ -33,6 +33,15 @@ export function resolveEndpoint(
   const prometheus = spec.prometheus === undefined ? null : resolvePrometheus(spec.prometheus, secret, remarks);
   const own = (prometheus?.queries ?? []).map((query) => query.signal);
   for (const [metric, signal] of Object.entries(spec.metrics)) pushMaybe(remarks, signalRemark(signal, own, ["spec", "metrics", metric]));
+  if (spec.policy === undefined && hpa !== null)
+    for (const name of customMetrics(hpa.manifest))
+      if (!Object.hasOwn(spec.metrics, name) && signalRemark(name, own, []) !== undefined)
+        warnings.push({
+          path: ["spec", "metrics"],
+          hideValue: true,
+          message: `says nothing of ${name}, a metric of HorizontalPodAutoscaler ${hpa.manifest.name} (${hpa.place}) that is no signal of ours`,
+          wayOut: `add the signal that it is, such as ${name}: gpu_utilization, or a prometheus query of that name`,
+        });
   if (spec.signals.staleAfter < spec.signals.scrapeInterval)
     remarks.push({
       path: ["spec", "signals", "staleAfter"],
@@ -79,6 +88,13 @@ export const targetOf = (document: EndpointDocument): Target | null => document.
 export function hpaBounds(manifest: HpaManifest): { min: number; max: number } {
   const { minReplicas, maxReplicas } = manifest.spec;
   return { min: typeof minReplicas === "number" ? minReplicas : 1, max: typeof maxReplicas === "number" ? maxReplicas : 1 };
+}
+
+/** Names of the metrics that the manifest takes from elsewhere than the pods' resources. */
+function customMetrics({ spec }: HpaManifest): string[] {
+  const metrics = Array.isArray(spec["metrics"]) ? (spec["metrics"] as readonly Record<string, { metric?: { name?: string } }>[]) : [];
+  const names = metrics.flatMap(({ pods, object, external }) => [pods, object, external].map((source) => source?.metric?.name));
+  return [...new Set(names.filter((name) => name !== undefined))];
 }
 
 function withBounds(manifest: HpaManifest, pools: readonly Pool[]): HpaManifest {

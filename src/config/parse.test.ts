@@ -15,14 +15,16 @@ function endpoint(changed: Record<string, string | undefined> = {}, name = "a"):
   const lines = Object.entries({ ...parts, ...changed }).flatMap(([key, value]) => (value === undefined ? [] : [`  ${key}: ${value}`]));
   return `${head(name)}spec:\n${lines.join("\n")}\n`;
 }
-const hpa = (extra: { name?: string; namespace?: string; target?: string; min?: number; max?: number } = {}) => `apiVersion: autoscaling/v2
+const hpa = (
+  extra: { name?: string; namespace?: string; target?: string; min?: number; max?: number; metric?: string } = {},
+) => `apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata: { name: ${extra.name ?? "h"}, namespace: ${extra.namespace ?? "default"} }
 spec:
   scaleTargetRef: { apiVersion: apps/v1, kind: Deployment, name: ${extra.target ?? "d"} }
   minReplicas: ${extra.min ?? 2}
   maxReplicas: ${extra.max ?? 10}
-  metrics: [{ type: Pods, pods: { metric: { name: m }, target: { type: AverageValue, averageValue: 75 } } }]
+  metrics: [{ type: Pods, pods: { metric: { name: ${extra.metric ?? "held"} }, target: { type: AverageValue, averageValue: 75 } } }]
 `;
 const bindable = "{ kind: process, target: { apiVersion: apps/v1, kind: Deployment, name: d } }";
 
@@ -464,6 +466,27 @@ it.each([
     't.yaml:13:19 document 2 metadata.name: is not used: Endpoint a states a policy of its own (value "h"); remove spec.policy there to use it',
   ],
 ])("warns of a manifest that %s", (_, text, warning) => expect(check(text).warnings).toEqual([warning]));
+
+it("warns of a manifest's metric that is no signal of ours until it is mapped or queried", () => {
+  const bound = { policy: undefined, replicas: undefined, platform: bindable };
+  const warnings = (changed: Record<string, string>) => check(`${endpoint({ ...bound, ...changed })}---\n${hpa({ metric: "m" })}`).warnings;
+  expect(warnings({})).toEqual([
+    "t.yaml:4:1 document 1 spec.metrics: says nothing of m, a metric of HorizontalPodAutoscaler h (t.yaml:9:1) that is no signal of ours; add the signal that it is, such as m: gpu_utilization, or a prometheus query of that name",
+  ]);
+  expect(warnings({ metrics: "{ m: held }" })).toEqual([]);
+  expect(warnings({ prometheus: "{ url: http://p, queries: [{ signal: m, query: q }] }" })).toEqual([]);
+});
+
+it.each([
+  [
+    "an unknown field",
+    hpa().replace("maxReplicas", "maxReplica"),
+    /^t\.yaml:17:15 document 2 spec\.maxReplica: is not a field of this API version/,
+  ],
+  ["an unknown version", hpa().replace("autoscaling/v2", "autoscaling/v9"), /^t\.yaml:11:13 document 2 apiVersion: /],
+])("passes on what a manifest's own room says of %s, with its place", (_, manifest, line) => {
+  expect(check(`${endpoint()}---\n${manifest}`).issues[0]).toMatch(line);
+});
 
 it("refuses one manifest for two endpoints", () => {
   const bound = { policy: undefined, replicas: undefined, platform: bindable };

@@ -1,8 +1,8 @@
+import { parseHpa } from "../manifests/index.ts";
 import { type Endpoint, type HpaManifest, TidegateError } from "../model/index.ts";
 import { type ConfigText, plainDocuments, type Remark, readDocuments, type Source } from "./documents.ts";
 import { type BoundHpa, resolveEndpoint, type SecretSources, targetOf } from "./endpoint.ts";
 import { checkShape } from "./explain.ts";
-import { parseHpa } from "./hpa.ts";
 import { type ConfigIssue, formatIssue, parsePath } from "./issue.ts";
 import { API_VERSION, type EndpointDocument, endpointSchema } from "./schema.ts";
 import { wayOutAmong } from "./suggest.ts";
