@@ -87,8 +87,9 @@ it.each([
 
 it("counts no latency of an answer that says nothing of the fleet, and no e2e of one that was cancelled", () => {
   const ledger = ledgerOf();
-  ledger.finish(ledger.arrive(0, { promptTokens: 1 }), 5000, "completed", { measured: false });
+  const wrong = ledger.arrive(0, { promptTokens: 1 });
   const cancelled = ledger.arrive(0, { promptTokens: 1 });
+  ledger.finish(wrong, 5000, "completed", { measured: false });
   ledger.firstToken(cancelled, 5000);
   ledger.finish(cancelled, 5000, "cancelled");
   const { latency, totals } = ledger.report(7000, null);
