@@ -99,6 +99,8 @@ export function traceCommand(): Command {
         .option("--seed <n>", "of everything random", seed, 1),
     ).action(generateTrace),
   );
+  // commander hands this down to none that was made apart
+  for (const verb of trace.commands) verb.exitOverride();
   return trace;
 }
 
@@ -219,9 +221,15 @@ async function generateTrace(kind: Shape["kind"], given: unknown): Promise<void>
   const options: GenerateOptions = {
     seed: flags.seed,
     gaps: flags.cv === 1 ? { kind: "poisson" } : { kind: "gamma", cv: flags.cv },
-    sizes: flags["sizes"] === undefined ? builtinSizes() : await Array.fromAsync(await rowsOf(flags["sizes"])),
+    sizes: flags["sizes"] === undefined ? builtinSizes() : await collected(await rowsOf(flags["sizes"])),
   };
   await write(generate(shape, options), flags);
+}
+
+async function collected(rows: Rows): Promise<TraceRequest[]> {
+  const all: TraceRequest[] = [];
+  for await (const row of rows) all.push(row);
+  return all;
 }
 
 async function shapeOf(kind: Shape["kind"], flags: GenerateFlags): Promise<Shape> {

@@ -163,7 +163,7 @@ export class TraceParser {
     });
     const missing = dialect.required.filter((column) => !has(column));
     if (missing.length > 0) {
-      this.#fail(1, `column "${missing[0]}" is missing; a ${dialect.name} trace needs ${dialect.required.join(", ")}`);
+      this.#fail(1, `column "${missing[0]}" is missing; needed (${dialect.name}): ${dialect.required.join(", ")}`);
     }
     this.#dialect = dialect;
   }
@@ -172,8 +172,8 @@ export class TraceParser {
     const meant = nearest(name, known);
     return new TidegateError(
       "trace/invalid",
-      `${this.#at(column)}: column "${name}" is not known${meant === undefined ? "" : `; did you mean "${meant}"?`} ` +
-        `A ${dialect.name} trace has ${known.join(", ")}. Rename the column, or remove it from the file`,
+      `${this.#at(column)}: column "${name}" is not known${meant === undefined ? "." : `; did you mean "${meant}"?`} ` +
+        `Known columns (${dialect.name}): ${known.join(", ")}. Rename it, or remove it from the file`,
     );
   }
 
