@@ -98,6 +98,8 @@ interface Server {
   readonly batch: Request[];
   promptTokens: number;
   genTokens: number;
+  /** How far the iteration that runs reaches into the next step, in seconds. */
+  overrun: number;
 }
 
 /** An engine of iterations base + perPrefill × prompt tokens + perSequence × sequences, at 250 ms a step. */
@@ -136,13 +138,15 @@ export function createPlant(of: Endpoint, options: PlantOptions) {
       batch: [],
       promptTokens: 0,
       genTokens: 0,
+      overrun: 0,
     };
     servers.push(server);
   };
   for (let at = 0; at < wanted; at++) launch(0);
 
   function serve(server: Server): void {
-    let left = stepMs / 1000;
+    let left = stepMs / 1000 - server.overrun;
+    server.overrun = 0;
     while (left > 0) {
       while (server.batch.length < engine.batch && server.queue.length > 0) server.batch.push(server.queue.shift() as Request);
       if (server.batch.length === 0) return;
@@ -162,7 +166,7 @@ export function createPlant(of: Endpoint, options: PlantOptions) {
         }
       }
       left -= engine.base + engine.perPrefill * prefilled + engine.perSequence * sequences;
-      const atMs = nowMs + stepMs - Math.max(0, left) * 1000;
+      const atMs = nowMs + stepMs - left * 1000;
       server.promptTokens += prefilled;
       server.genTokens += sequences + first.length;
       for (const request of first) {
@@ -177,6 +181,7 @@ export function createPlant(of: Endpoint, options: PlantOptions) {
         if (ledger.finish(request.ticket, atMs, "completed", { outputTokens: request.outputTokens }).withinObjective) within++;
       }
     }
+    server.overrun = -left;
   }
 
   return {

@@ -11,7 +11,7 @@ export type Attainment = {
   readonly within: number;
 };
 
-export const MARGIN = { least: 0.3, most: 1.3 } as const;
+export const MARGIN = { least: 0.5, most: 1.5 } as const;
 const FADE = 0.998;
 
 export const noAttainment: Attainment = { margin: 0.95, judged: 0, met: 0, loads: 0, looks: 0, completed: 0, within: 0 };
@@ -45,6 +45,6 @@ export function learnAttainment(
   const mean = loads / looks;
   let { margin } = before;
   if (missed > allowed && mean > 0.4) margin *= 1 - 0.03 * Math.min(5, missed / allowed);
-  else if (missed < allowed / 2 && mean > 0.7) margin *= 1.01;
+  else if (missed < allowed / 2 && mean > 0.7) margin *= 1.02;
   return { ...long, margin: Math.min(MARGIN.most, Math.max(MARGIN.least, margin)), judged: 0, met: 0, loads: 0, looks: 0 };
 }

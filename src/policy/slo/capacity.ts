@@ -49,9 +49,12 @@ export function learnEngine(fit: EngineFit, sample: EngineSample): EngineFit {
   const scale = Math.log(time / iteration(PRIOR, running, perIteration));
   const keep = 1 - 1 / MEMORY;
   const gain = Math.max(1 / (fit.weight + 1), 1 / 50);
-  // Relative errors: every sample is divided by the time it saw. The columns are scaled to the prior, so that the sums are alike.
-  const x = [PRIOR.base / time, (PRIOR.perPrefill * perIteration) / time, (PRIOR.perSequence * running) / time] as const;
-  const added = [x[0] * x[0], x[0] * x[1], x[0] * x[2], x[1] * x[1], x[1] * x[2], x[2] * x[2], x[0], x[1], x[2]];
+  // Relative errors: every sample is divided by the time expected (not the one seen, whose noise would favour short ones). The
+  // columns are scaled to the prior, so that the sums are alike.
+  const unit = fit.weight > 5 ? expected : time;
+  const x = [PRIOR.base / unit, (PRIOR.perPrefill * perIteration) / unit, (PRIOR.perSequence * running) / unit] as const;
+  const y = time / unit;
+  const added = [x[0] * x[0], x[0] * x[1], x[0] * x[2], x[1] * x[1], x[1] * x[2], x[2] * x[2], x[0] * y, x[1] * y, x[2] * y];
   return {
     ...fit,
     moments: fit.moments.map((sum, at) => sum * keep + (added[at] as number)),

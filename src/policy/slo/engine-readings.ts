@@ -1,13 +1,22 @@
 import type { Ms, Observation, Replica } from "../../model/index.ts";
 import type { Reader } from "../reading.ts";
-import { type EngineFit, type EngineSample, learnBatch, learnEngine } from "./capacity.ts";
+import { type EngineFit, learnBatch, learnEngine } from "./capacity.ts";
 
-/** Counters of each ready replica at the last look. */
+/** Counters of each ready replica where its present stretch began, and its running batch summed over the looks since. */
 export type Counters = {
-  readonly [replica: string]: { readonly atMs: Ms; readonly prompt: number; readonly gen: number; readonly hits: number };
+  readonly [replica: string]: {
+    readonly atMs: Ms;
+    readonly prompt: number;
+    readonly gen: number;
+    readonly hits: number;
+    readonly running: number;
+    readonly looks: number;
+    readonly lookedMs: Ms;
+  };
 };
 
-const LEAST_MS = 2_000;
+/** One stretch gives one sample: the running batch is seen at moments only, and the mean of few moments is noise. */
+const STRETCH_MS = 20_000;
 /** Replicas looked at per decision, in the order of their ids: what they teach is the same for all. */
 const MOST_REPLICAS = 32;
 
@@ -42,21 +51,23 @@ export function learnFromReplicas(
       continue;
     }
     const atMs = fresh.get(id) ?? now.nowMs;
-    const seen = { atMs, prompt, gen, hits: numberOf("prefix_hits", id) ?? 0 };
-    if (before === undefined || gen < before.gen || prompt < before.prompt) {
+    const hits = numberOf("prefix_hits", id) ?? 0;
+    const seen = { atMs, prompt, gen, hits, running: 0, looks: 0, lookedMs: atMs };
+    if (before === undefined || gen < before.gen || prompt < before.prompt || running === null) {
       kept[id] = seen;
       continue;
     }
-    if (atMs - before.atMs < LEAST_MS) {
-      kept[id] = before;
+    const moments = atMs > before.lookedMs ? runningSince(now, id, before.lookedMs, running) : [];
+    const total = before.running + moments.reduce((sum, value) => sum + value, 0);
+    const looks = before.looks + moments.length;
+    if (atMs - before.atMs < STRETCH_MS || looks === 0) {
+      kept[id] = { ...before, running: total, looks, lookedMs: atMs };
       continue;
     }
     kept[id] = seen;
-    if (running === null) continue;
     const elapsed = (atMs - before.atMs) / 1000;
-    const prefill = Math.max(0, prompt - before.prompt - Math.max(0, seen.hits - before.hits)) / elapsed;
-    const sample: EngineSample = { running: meanRunning(now, id, before.atMs) ?? running, prefill, output: (gen - before.gen) / elapsed };
-    learned = learnEngine(learned, sample);
+    const prefill = Math.max(0, prompt - before.prompt - Math.max(0, hits - before.hits)) / elapsed;
+    learned = learnEngine(learned, { running: total / looks, prefill, output: (gen - before.gen) / elapsed });
     samples++;
   }
   return { fit: learned, counters: kept, samples };
@@ -71,13 +82,13 @@ function newestAt(now: Observation): ReadonlyMap<string, Ms> {
   return at;
 }
 
-/** The mean of the running batch since the last look, where more than one sample was taken. */
-function meanRunning(now: Observation, id: string, sinceMs: Ms): number | null {
-  const samples = now.series
+/** What the running batch was at every sample since the last look; at least its newest value. */
+function runningSince(now: Observation, id: string, sinceMs: Ms, latest: number): readonly number[] {
+  const values = now.series
     .filter(({ name, subject }) => name === "running" && subject.kind === "replica" && subject.id === id)
     .flatMap((series) => series.samples)
-    .filter((sample) => sample.atMs > sinceMs && typeof sample.value === "number")
+    .filter((sample) => sample.atMs > sinceMs && typeof sample.value === "number" && Number.isFinite(sample.value))
     .map((sample) => sample.value as number)
     .sort((a, b) => a - b);
-  return samples.length < 2 ? null : samples.reduce((sum, value) => sum + value, 0) / samples.length;
+  return values.length === 0 ? [latest] : values;
 }

@@ -1,4 +1,4 @@
-import type { Endpoint, Json, Ms, Need, Observation, Policy, Replica, SloPolicySpec, Step } from "../../model/index.ts";
+import type { Endpoint, Json, Ms, Need, Observation, Policy, Replica, SloPolicySpec, Slot, Step } from "../../model/index.ts";
 import { activityOf, idleSince } from "../activity.ts";
 import { coldStartP90 } from "../cold-start.ts";
 import { type Memory, type Proposal, pipelinePolicy, unlimited } from "../pipeline.ts";
@@ -15,6 +15,7 @@ type Own = {
   readonly demand: Demand;
   readonly fit: EngineFit;
   readonly counters: Counters;
+  readonly fleet: Stretch;
   readonly forecast: Forecast;
   readonly attainment: Attainment;
   readonly idleSinceMs: Ms | null;
@@ -46,6 +47,7 @@ export function sloPolicy(endpoint: Endpoint, spec: SloPolicySpec): Policy<Json>
       demand: noDemand,
       fit: noFit,
       counters: {},
+      fleet: noStretch,
       forecast: noForecast,
       attainment: noAttainment,
       idleSinceMs: null,
@@ -76,11 +78,16 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
   const idleSinceMs = idleSince(before.idleSinceMs, activity, now.nowMs);
 
   // Capacity: from replicas' counters; without any, from the ledger's own view of the whole fleet.
+  let fleet = before.fleet;
   const engines = learnFromReplicas(before.fit, before.counters, now, reader, ready);
   let fit = engines.fit;
-  if (engines.samples === 0 && Object.keys(engines.counters).length === 0 && now.slots !== null && starting.length === 0) {
-    const sample = fleetSample(now, ready.length);
-    if (sample !== null) fit = learnEngine(fit, sample);
+  if (Object.keys(engines.counters).length === 0 && now.slots !== null) {
+    fleet = starting.length > 0 ? noStretch : addStretch(fleet, now, ready.length);
+    if (fleet.seconds >= STRETCH_SECONDS) {
+      const each = (sum: number) => sum / fleet.seconds;
+      fit = learnEngine(fit, { running: each(fleet.running), prefill: each(fleet.prefill), output: each(fleet.output) });
+      fleet = noStretch;
+    }
   }
   const c = coefficients(fit);
   const batch = mostRunning(fit) ?? ASSUMED_BATCH;
@@ -225,6 +232,7 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
       demand,
       fit,
       counters: engines.counters,
+      fleet,
       forecast,
       attainment,
       idleSinceMs,
@@ -306,19 +314,24 @@ function readDemand(
   return { rate: null, queued, missing: ["the gateway's ledger", ...missing] };
 }
 
-/** The fleet's mean replica as the ledger sees it: what is in flight and not held, and the tokens that ended meanwhile. */
-function fleetSample(now: Observation, ready: number) {
+/** The mean replica's seconds as the ledger sees them: what is in flight and not held, and the tokens of what ended meanwhile. */
+type Stretch = { readonly seconds: number; readonly running: number; readonly prefill: number; readonly output: number };
+const noStretch: Stretch = { seconds: 0, running: 0, prefill: 0, output: 0 };
+/** Tokens are counted when a request ends, so short stretches say little. */
+const STRETCH_SECONDS = 20;
+
+function addStretch(stretch: Stretch, now: Observation, ready: number): Stretch {
   const slots = now.slots ?? [];
-  if (ready === 0 || slots.length === 0) return null;
+  if (ready === 0 || slots.length === 0) return stretch;
   const [firstMs, lastMs] = [Math.min(...slots.map((slot) => slot.atMs)), Math.max(...slots.map((slot) => slot.atMs))];
-  const length = (lastMs - firstMs) / 1000 + 1;
-  if (length < 5) return null;
-  const mean = (of: (slot: (typeof slots)[number]) => number) => sumOf(slots.map(of)) / length / ready;
-  if (mean((slot) => slot.heldMean) > 0.01) return null;
+  const sum = (of: (slot: Slot) => number) => sumOf(slots.map(of)) / ready;
+  // With requests held the fleet is not what limits them.
+  if (sum((slot) => slot.heldMean) > 0.01) return noStretch;
   return {
-    running: mean((slot) => slot.inFlightMean),
-    prefill: mean((slot) => slot.promptTokens - slot.prefixHitTokens),
-    output: mean((slot) => slot.outputTokens),
+    seconds: stretch.seconds + (lastMs - firstMs) / 1000 + 1,
+    running: stretch.running + sum((slot) => slot.inFlightMean),
+    prefill: stretch.prefill + sum((slot) => slot.promptTokens - slot.prefixHitTokens),
+    output: stretch.output + sum((slot) => slot.outputTokens),
   };
 }
 
