@@ -32,6 +32,7 @@ export {
 export { labelsPass, parseSelector, type Selection, selectPods } from "./selector.ts";
 export { compileRules, compileSpec, tolerancesOf } from "./spec.ts";
 export { type Stabilized, stabilizeWithBehavior, stabilizeWithoutBehavior } from "./stabilize.ts";
+export { type HpaIssue, type HpaObject, issueText, validateHpa } from "./validate.ts";
 export { CONTROLLER_DEFAULTS, type ControllerSettings, HPA_NEWEST, HPA_VERSIONS, type HpaFeatures, type HpaVersion } from "./version.ts";
 export {
   type Behavior,

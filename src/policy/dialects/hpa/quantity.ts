@@ -73,7 +73,7 @@ export function parseQuantity(text: string): Quantity {
     mantissa = MAX_INT64;
     exponent = 0;
   }
-  const belowOne = !exceeds(mantissa, exponent, 0n) || (exponent < 0 && mantissa < 10n ** BigInt(-exponent));
+  const belowOne = exponent < 0 && mantissa < 10n ** BigInt(-exponent);
   return { mantissa: signed(mantissa), exponent, format: format === "BinarySI" && belowOne ? "DecimalSI" : format };
 }
 

@@ -31,16 +31,10 @@ export function parseSelector(text: string): readonly Requirement[] | null {
 function matches(requirements: readonly Requirement[], labels: Readonly<Record<string, string>>): boolean {
   return requirements.every(({ key, operator, values }) => {
     const label = Object.hasOwn(labels, key) ? labels[key] : undefined;
-    switch (operator) {
-      case "in":
-        return label !== undefined && values.includes(label);
-      case "notin":
-        return label === undefined || !values.includes(label);
-      case "exists":
-        return label !== undefined;
-      case "absent":
-        return label === undefined;
-    }
+    if (operator === "exists") return label !== undefined;
+    if (operator === "absent") return label === undefined;
+    const isListed = label !== undefined && values.includes(label);
+    return operator === "in" ? isListed : !isListed;
   });
 }
 
