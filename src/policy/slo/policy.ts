@@ -198,7 +198,7 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
       const roomy = Math.max(rounded, Math.ceil(exact / SURVIVORS - 1e-6));
       need = rounded >= current ? rounded : Math.min(current, roomy);
       const because =
-        exact < need && need === 1
+        exact <= 0 && need === 1
           ? "; a busy endpoint keeps at least one, so 1"
           : `, so ${need}${need > rounded ? ` (with fewer the survivors would be over ${num(SURVIVORS * 100)} % full)` : ""}`;
       say("need", `Demand and queue take ${num(exact)} replicas${because}.`, { exact, need, current });
