@@ -64,7 +64,7 @@ export function demoCommand(): Command {
         signal: stopLoad.signal,
         objective: endpoint.objective,
         onProgress: (progress) => {
-          loadLine = `load: ${elapsed(clock.now() - startedMs)} of ${elapsed(lengthMs)}, ${progress.sent} requests sent, ${progress.completed} completed, ${progress.failed} failed`;
+          loadLine = `load: ${elapsed(clock.now() - startedMs)} of ${elapsed(lengthMs)}, ${progress.sent} requests sent, ${progress.ok} completed, ${progress.failed} failed`;
         },
       });
       const hide = await showFleet(

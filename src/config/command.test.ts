@@ -21,7 +21,7 @@ it.each([
 it("gives an emulated engine the flags that were asked for, and a seed of its own for each replica", () => {
   const short = emulatedCommand({ profile: "8B", coldStart: 20_000, seed: 7 });
   expect(short.join(" ")).toBe(
-    "{tidegate} engine --port {port} --host {host} --model {model} --profile 8B --cold-start 20s --seed 7{index} --speed {speed} --epoch {epoch} --die-with-parent",
+    "{tidegate} engine --port {port} --host {host} --model {model} --profile 8B --cold-start 20s --seed 7{index} --speed {speed} --epoch {epoch}",
   );
   const long = emulatedCommand({
     ...{ profile: "8B", gpu: "h100", coldStart: 90_000, coldStartSigma: 0.2, seed: 1 },

@@ -75,6 +75,6 @@ export function emulatedCommand(engine: EmulatedEngine): string[] {
     ...optional("--max-model-len", engine.maxModelLen),
     ...["--cold-start", formatDuration(engine.coldStart)],
     ...optional("--cold-start-sigma", engine.coldStartSigma),
-    ...["--seed", `${engine.seed}{index}`, "--speed", "{speed}", "--epoch", "{epoch}", "--die-with-parent"],
+    ...["--seed", `${engine.seed}{index}`, "--speed", "{speed}", "--epoch", "{epoch}"],
   ];
 }

@@ -347,6 +347,21 @@ export function startRunner(options: RunnerOptions): Runner {
       });
   }
 
+  /** While the platform closes: out of the routes, then let go as soon as nothing is in flight. */
+  async function drainAll(closing: Promise<void>): Promise<void> {
+    let done = false;
+    const finish = () => {
+      done = true;
+    };
+    closing.then(finish, finish);
+    while (!done) {
+      await look();
+      await route(clock.now()).catch(() => undefined);
+      drain();
+      await Promise.race([closing.catch(() => undefined), clock.sleep(200)]);
+    }
+  }
+
   const weight: Record<Cause, number> = { held: 3, replica: 2, config: 1, tick: 0 };
   function wake(cause: Cause): void {
     if (pendingCause === null || weight[cause] > weight[pendingCause]) pendingCause = cause;
@@ -436,7 +451,9 @@ export function startRunner(options: RunnerOptions): Runner {
       } catch (error) {
         log("error", messageOf(error));
       }
-      await platform.close(how);
+      const closing = platform.close(how);
+      if (how === "end") await drainAll(closing);
+      await closing;
     },
   };
 }

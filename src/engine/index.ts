@@ -1,3 +1,15 @@
+/** What an inference engine is: one replica's batching model, its profiles, and what real engines call their numbers. Pure. */
+export {
+  blockTokens,
+  createEngine,
+  type Engine,
+  type EngineConfig,
+  type EngineCounters,
+  type EngineRequest,
+  iterationMs,
+  type TokenEvent,
+} from "./engine.ts";
+export { type EngineProfile, findProfile, PROFILES } from "./profiles.ts";
 export {
   addHistograms,
   type CounterReading,

@@ -28,10 +28,10 @@ const keyOf = (subject: Subject) => JSON.stringify(subject);
 export function createSeriesBook(): SeriesBook {
   const books = new Map<string, Map<string, Entry>>();
   const entry = (name: string, subject: Subject) => {
-    let book = books.get(keyOf(subject));
-    if (book === undefined) books.set(keyOf(subject), (book = new Map()));
-    let found = book.get(name);
-    if (found === undefined) book.set(name, (found = { name, subject, samples: [], latest: null, fault: null }));
+    const book = books.get(keyOf(subject)) ?? new Map<string, Entry>();
+    books.set(keyOf(subject), book);
+    const found = book.get(name) ?? { name, subject, samples: [], latest: null, fault: null };
+    book.set(name, found);
     return found;
   };
   return {

@@ -1,0 +1,94 @@
+import { Command } from "commander";
+
+interface Flags {
+  readonly port: string;
+  readonly host: string;
+  readonly model: string;
+  readonly profile: string;
+  readonly gpu?: string;
+  readonly maxNumSeqs: string;
+  readonly maxNumBatchedTokens: string;
+  readonly kvTokens?: string;
+  readonly maxModelLen: string;
+  readonly coldStart: string;
+  readonly coldStartSigma: string;
+  readonly speed: string;
+  readonly epoch?: string;
+  readonly seed: string;
+  readonly fault: string;
+  readonly dieWithParent?: boolean;
+}
+
+export function engineCommand(): Command {
+  return new Command("engine")
+    .description("an emulated vLLM replica behind HTTP: cold start by stages, continuous batching, metrics, faults")
+    .option("--port <port>", "0 takes any free one", "8000")
+    .option("--host <address>", "address to listen on", "127.0.0.1")
+    .option("--model <name>", "served model name", "emulated/llama-3.1-8b")
+    .option("--profile <name>", "8B, 70B, or MODEL/GPU/TP such as Llama-3.1-8B/h100-80g/1", "8B")
+    .option("--gpu <name>", "GPU type, where the profile names only a model")
+    .option("--max-num-seqs <n>", "most sequences at once", "256")
+    .option("--max-num-batched-tokens <n>", "token budget of an iteration", "2048")
+    .option("--kv-tokens <n>", "tokens that fit into the KV cache; default: the profile's")
+    .option("--max-model-len <n>", "longest prompt and answer together", "131072")
+    .option("--cold-start <duration>", "median time until ready, over all stages", "0s")
+    .option("--cold-start-sigma <sigma>", "spread of each stage (lognormal)", "0.25")
+    .option("--speed <factor>", "times real time", "1")
+    .option("--epoch <ms>", "where a scaled clock starts, so that processes agree")
+    .option("--seed <n>", "of cold starts and natural answer lengths", "1")
+    .option("--fault <kind>", "crash, hang, slow-load, refuse or none", "none")
+    .option("--die-with-parent", "end when the process that started this one is gone")
+    .action(async (flags: Flags) => {
+      const { TidegateError } = await import("../model/index.ts");
+      const { realClock } = await import("../clock/index.ts");
+      const { parseDuration } = await import("../config/index.ts");
+      const { findProfile } = await import("../engine/index.ts");
+      const { FAULTS, startEmulator } = await import("../emulator/index.ts");
+      const number = (flag: string, text: string, least: number) => {
+        const value = Number(text);
+        if (text.trim() === "" || !(value >= least))
+          throw new TidegateError("usage", `${flag} is ${JSON.stringify(text)}; give a number from ${least} on`);
+        return value;
+      };
+      const fault = FAULTS.find((kind) => kind === flags.fault);
+      if (fault === undefined)
+        throw new TidegateError("usage", `--fault is ${JSON.stringify(flags.fault)}; give one of ${FAULTS.join(", ")}`);
+      const profile = findProfile(
+        flags.gpu === undefined || flags.profile.includes("/") ? flags.profile : `${flags.profile}/${flags.gpu}/1`,
+      );
+      const coldStartMs = parseDuration(flags.coldStart);
+      if (coldStartMs === undefined)
+        throw new TidegateError("usage", `--cold-start is ${JSON.stringify(flags.coldStart)}; give a duration with its unit, such as 90s`);
+      const say = (line: string) => process.stdout.write(`${line}\n`);
+      const emulator = await startEmulator({
+        port: number("--port", flags.port, 0),
+        host: flags.host,
+        model: flags.model,
+        profile,
+        engine: {
+          maxNumSeqs: number("--max-num-seqs", flags.maxNumSeqs, 1),
+          maxNumBatchedTokens: number("--max-num-batched-tokens", flags.maxNumBatchedTokens, 1),
+          kvCapacityTokens: flags.kvTokens === undefined ? profile.kvCapacityTokens : number("--kv-tokens", flags.kvTokens, 16),
+          watermark: 0.01,
+          overheadMs: 1.5,
+        },
+        maxModelLen: number("--max-model-len", flags.maxModelLen, 2),
+        coldStartMs,
+        coldStartSigma: number("--cold-start-sigma", flags.coldStartSigma, 0),
+        seed: number("--seed", flags.seed, 0),
+        clock: realClock(number("--speed", flags.speed, 0.001), flags.epoch === undefined ? undefined : number("--epoch", flags.epoch, 0)),
+        podName: process.env["TIDEGATE_REPLICA"]?.split(":")[0] ?? process.env["HOSTNAME"] ?? "engine",
+        fault,
+        onStage: (stage) => say(`tidegate-stage ${stage}`),
+      });
+      say(`listening on ${emulator.url}`);
+      const end = () => {
+        void emulator.close().then(() => process.exit(0));
+      };
+      for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, end);
+      if (flags.dieWithParent === true) {
+        const parent = process.ppid;
+        setInterval(() => process.ppid !== parent && end(), 500).unref();
+      }
+    });
+}
