@@ -139,7 +139,7 @@ const READERS: Readonly<Record<string, Reader>> = {
     }),
 };
 
-export const HPA_API_VERSIONS = Object.keys(READERS);
+const HPA_API_VERSIONS = Object.keys(READERS);
 
 /**
  * A HorizontalPodAutoscaler of any API version as `autoscaling/v2`, validated and defaulted as the newest API server does. Fields

@@ -75,7 +75,7 @@ const average = (current: number, listed: readonly Pod[], values: ReadonlyMap<st
 const utilization = (current: number, listed: readonly Pod[], values: ReadonlyMap<string, PodSample>, target: number) =>
   utilizationReplicas(metricInput(current, listed, values, "cpu"), null, target);
 
-const external = (name: string, target: object) => ({ type: "External", external: { metric: { name }, target } });
+const external = (name: string, target: Json): Json => ({ type: "External", external: { metric: { name }, target } });
 const value = (amount: string) => ({ type: "Value", value: amount });
 const averageValue = (amount: string) => ({ type: "AverageValue", averageValue: amount });
 
