@@ -7,7 +7,9 @@ import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** `env` reaches the suite's tests. A reason says what was tried and what it answered. */
-export type Provision = { readonly ok: true; readonly env: Readonly<Record<string, string>> } | { readonly ok: false; readonly reason: string };
+export type Provision =
+  | { readonly ok: true; readonly env: Readonly<Record<string, string>> }
+  | { readonly ok: false; readonly reason: string };
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const folder = join(root, "tests", "integration");
@@ -28,7 +30,9 @@ mkdirSync(cache, { recursive: true });
 const total = { passed: 0, failed: 0, skipped: 0 };
 for (const name of wanted.length > 0 ? wanted : all) {
   const startedAt = performance.now();
-  const { provision } = (await import(pathToFileURL(join(folder, name, "provision.ts")).href)) as { provision(cache: string): Promise<Provision> };
+  const { provision } = (await import(pathToFileURL(join(folder, name, "provision.ts")).href)) as {
+    provision(cache: string): Promise<Provision>;
+  };
   const got = await provision(join(cache, name)).catch((error: unknown): Provision => ({ ok: false, reason: String(error) }));
   if (!got.ok) {
     process.stdout.write(`skipped: ${name}: ${got.reason}\n`);
@@ -42,10 +46,21 @@ for (const name of wanted.length > 0 ? wanted : all) {
   const report = join(cache, `${name}-${process.pid}.json`);
   const { status } = spawnSync(
     process.execPath,
-    [join(root, "node_modules", "vitest", "vitest.mjs"), "run", "--config", join(folder, "vitest.config.ts"), join("tests", "integration", name), "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
+    [
+      join(root, "node_modules", "vitest", "vitest.mjs"),
+      "run",
+      "--config",
+      join(folder, "vitest.config.ts"),
+      join("tests", "integration", name),
+      "--reporter=default",
+      "--reporter=json",
+      `--outputFile.json=${report}`,
+    ],
     { cwd: root, stdio: "inherit", env: { ...process.env, ...got.env } },
   );
-  const counts = existsSync(report) ? JSON.parse(readFileSync(report, "utf8")) : { numPassedTests: 0, numFailedTests: 1, numPendingTests: 0 };
+  const counts = existsSync(report)
+    ? JSON.parse(readFileSync(report, "utf8"))
+    : { numPassedTests: 0, numFailedTests: 1, numPendingTests: 0 };
   total.passed += counts.numPassedTests;
   total.failed += Math.max(counts.numFailedTests, status === 0 ? 0 : 1);
   total.skipped += counts.numPendingTests;

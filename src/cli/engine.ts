@@ -74,6 +74,7 @@ export function engineCommand(): Command {
         },
         maxModelLen: number("--max-model-len", flags.maxModelLen, 2),
         coldStartMs,
+        startedBeforeMs: performance.now() * Number(flags.speed),
         coldStartSigma: number("--cold-start-sigma", flags.coldStartSigma, 0),
         seed: number("--seed", flags.seed, 0),
         clock: realClock(number("--speed", flags.speed, 0.001), flags.epoch === undefined ? undefined : number("--epoch", flags.epoch, 0)),

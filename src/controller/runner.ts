@@ -458,12 +458,21 @@ export function startRunner(options: RunnerOptions): Runner {
   };
 }
 
-/** The step that a person wants to read first: the last one that says why, not how it was smoothed or bounded. */
+/** Steps that say how the number was reached at the end, not why: the counts beside them say that already. */
+const closing: ReadonlySet<string> = new Set(["scale", "hold", "otherwise"]);
+
+/** What was seen and what it took: the first step and the last one that decided. */
+function reasonOf(decision: Decision): string {
+  const steps = decision.steps.filter(({ code }) => !closing.has(code));
+  const texts = [steps[0], steps.at(-1)].flatMap((step) => step?.text ?? []);
+  if (texts.length === 0)
+    return decision.steps.at(-1)?.text ?? (Object.values(decision.wants).every(({ kind }) => kind === "hold") ? "holds" : "as asked");
+  return [...new Set(texts)].join(" ");
+}
+
 function decisionLine(decision: Decision, cause: Cause, atMs: Ms, from: number, actions: DecisionLine["actions"]): DecisionLine {
-  const wants = Object.values(decision.wants);
   const asked = actions.reduce<number | null>((sum, action) => (sum ?? 0) + action.replicas, null);
   const to = asked ?? from;
-  const text = decision.steps.map((step) => step.text);
   return {
     seq: decision.seq,
     atMs,
@@ -471,7 +480,7 @@ function decisionLine(decision: Decision, cause: Cause, atMs: Ms, from: number, 
     from,
     to,
     changed: to !== from,
-    reason: text.length === 0 ? (wants.every((want) => want.kind === "hold") ? "holds" : "as asked") : (text.at(-1) as string),
+    reason: reasonOf(decision),
     steps: decision.steps.map(({ code, text }) => ({ code, text })),
     actions,
   };

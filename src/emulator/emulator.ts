@@ -15,6 +15,8 @@ export interface EmulatorOptions {
   /** Median of the whole cold start and the spread of each stage (sigma of a lognormal). 0: ready at once. */
   readonly coldStartMs: Ms;
   readonly coldStartSigma: number;
+  /** How long ago, on the clock, the start began; 0 unless told. */
+  readonly startedBeforeMs?: Ms;
   readonly seed: number;
   readonly clock: Clock;
   readonly podName: string;
@@ -34,7 +36,7 @@ export interface Emulator {
   close(): Promise<void>;
 }
 
-/** Shares of the cold start: a node with the image there, 8B weights from a disk (see `docs/engine.md` for the evidence). */
+/** Shares of the cold start: a node with the image there, 8B weights from a disk (after measured vLLM start-ups). */
 const stageShares: readonly (readonly [Stage, number])[] = [
   ["provision", 0.15],
   ["pull", 0.1],
@@ -98,8 +100,8 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
   const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
   const active = new Map<number, Active>();
   const said = { promptTokens: 0, genTokens: 0, preemptions: 0, prefixQueries: 0, prefixHits: 0 };
-  /** (end, busy ms, prefill share) of the iterations of the last second. */
-  let recent: { readonly endMs: Ms; readonly busyMs: Ms }[] = [];
+  /** The iterations of the last second; `prefill` is the share of their tokens that was prefill. */
+  let recent: { readonly endMs: Ms; readonly busyMs: Ms; readonly prefill: number }[] = [];
   let fault: Fault = options.fault ?? "none";
   let ready = false;
   let nextId = 1;
@@ -110,9 +112,13 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
 
   async function load(): Promise<void> {
     const slow = fault === "slow-load" ? 10 : 1;
+    // What the process itself took to come up is part of the cold start, not on top of it.
+    let dueMs = clock.now() - (options.startedBeforeMs ?? 0);
     for (const [stage, share] of options.coldStartMs > 0 ? stageShares : []) {
       options.onStage?.(stage);
-      await clock.sleep(options.coldStartMs * share * Math.exp(options.coldStartSigma * normal()) * slow);
+      const stageMs = options.coldStartMs * share * Math.exp(options.coldStartSigma * normal()) * slow;
+      dueMs += stageMs;
+      await clock.sleep(Math.max(0, dueMs - clock.now()));
       if (closed) return;
     }
     ready = true;
@@ -143,7 +149,7 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     if (begun === null) return;
     metrics.iterationTokens.observe(begun.tokens);
     stepEndMs = atMs + begun.durationMs;
-    recent.push({ endMs: stepEndMs, busyMs: begun.durationMs });
+    recent.push({ endMs: stepEndMs, busyMs: begun.durationMs, prefill: begun.prefillTokens / begun.tokens });
     if (recent.length > 4096) recent = recent.filter(({ endMs }) => endMs > atMs - 1000);
   }
 
@@ -319,11 +325,20 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     }
     const nowMs = clock.now();
     recent = recent.filter(({ endMs }) => endMs > nowMs - 1000);
-    const busyMs = recent.reduce(
-      (sum, { endMs, busyMs }) => sum + Math.max(0, Math.min(endMs, nowMs) - Math.max(endMs - busyMs, nowMs - 1000)),
-      0,
-    );
-    gpu.set({ busy: Math.min(1, busyMs / 1000), prefill: 0.3, usedMiB: 0.9 * 81_920, totalMiB: 81_920, tdpW: 400 });
+    let busyMs = 0;
+    let prefillMs = 0;
+    for (const one of recent) {
+      const insideMs = Math.max(0, Math.min(one.endMs, nowMs) - Math.max(one.endMs - one.busyMs, nowMs - 1000));
+      busyMs += insideMs;
+      prefillMs += insideMs * one.prefill;
+    }
+    gpu.set({
+      busy: Math.min(1, busyMs / 1000),
+      prefill: busyMs === 0 ? 0 : prefillMs / busyMs,
+      usedMiB: 0.9 * 81_920,
+      totalMiB: 81_920,
+      tdpW: 400,
+    });
   }
 
   const server = createServer({ requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 75_000 }, (request, response) => {

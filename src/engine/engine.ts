@@ -58,7 +58,7 @@ export interface EngineCounters {
 /**
  * One vLLM V1 replica: first come, first served; every iteration gives one token to each running decode, then fills the rest of
  * the token budget with prefill, cut into chunks; KV blocks are taken as tokens come; where none is left the request admitted
- * last is preempted, and computes its prompt and what it had generated again. Source: vLLM's scheduler, in `docs/engine.md`.
+ * last is preempted, and computes its prompt and what it had generated again. Source: the behaviour of vLLM's V1 scheduler, as its documentation and metrics describe it.
  */
 export interface Engine {
   readonly counters: Readonly<EngineCounters>;
@@ -70,7 +70,7 @@ export interface Engine {
   submit(request: EngineRequest, nowMs: Ms): boolean;
   cancel(id: number): boolean;
   /** Plans and starts an iteration; null where there is nothing to do. `finish` ends it. */
-  begin(nowMs: Ms): { readonly durationMs: Ms; readonly tokens: number } | null;
+  begin(nowMs: Ms): { readonly durationMs: Ms; readonly tokens: number; readonly prefillTokens: number } | null;
   finish(): readonly TokenEvent[];
   /** When the request was first scheduled; null while it waits. */
   scheduledAt(id: number): Ms | null;
@@ -213,7 +213,7 @@ export function createEngine(config: EngineConfig): Engine {
       const durationMs = iterationMs(config.profile, { prefillTokens, seqs, ctx }) + config.overheadMs;
       counters.iterations++;
       counters.busyMs += durationMs;
-      return { durationMs, tokens: config.maxNumBatchedTokens - budget };
+      return { durationMs, tokens: config.maxNumBatchedTokens - budget, prefillTokens };
     },
     finish() {
       const events: TokenEvent[] = [];

@@ -92,7 +92,7 @@ it("names a decision that differs, and a state that does", () => {
         decision: { ...entry.decision, wants: { default: { kind: "scale", replicas: 9, drain: [] } } } satisfies Decision,
       };
     }
-    return entry.kind === "snapshot" ? { ...entry, state: { other: true } } : entry;
+    return entry.kind === "snapshot" ? { ...entry, state: { ...(entry.state as object), other: true } } : entry;
   });
   expect(replay(entries).differences.map(({ what, seq }) => [what, seq])).toEqual([
     ["decision", 3],

@@ -105,7 +105,10 @@ export function parseExposition(text: string, keep: (name: string) => boolean = 
       return text.slice(from, at);
     };
     const value = numberOf(token());
-    if (value === null) return fail("value");
+    if (value === null) {
+      fail("value");
+      return;
+    }
     const stamp = token();
     let atMs: Ms | null = null;
     if (stamp !== "" && !stamp.startsWith("#")) {

@@ -1,0 +1,143 @@
+import { afterEach, expect, it } from "vitest";
+import { realClock } from "../clock/index.ts";
+import { findProfile, parseEnginePage, parseGpuPage } from "../engine/index.ts";
+import { type Emulator, type EmulatorOptions, startEmulator } from "./index.ts";
+
+const open: Emulator[] = [];
+afterEach(() => Promise.all(open.splice(0).map((emulator) => emulator.close())));
+const profile = findProfile("8B");
+
+async function start(more: Partial<EmulatorOptions> = {}): Promise<Emulator> {
+  const emulator = await startEmulator({
+    port: 0,
+    host: "127.0.0.1",
+    model: "m",
+    profile,
+    engine: { maxNumSeqs: 256, maxNumBatchedTokens: 2048, kvCapacityTokens: profile.kvCapacityTokens, watermark: 0.01, overheadMs: 1.5 },
+    maxModelLen: 8192,
+    coldStartMs: 0,
+    coldStartSigma: 0,
+    seed: 1,
+    clock: realClock(50),
+    podName: "pod-1",
+    ...more,
+  });
+  open.push(emulator);
+  return emulator;
+}
+const post = (emulator: Emulator, path: string, body: unknown, signal?: AbortSignal) =>
+  fetch(`${emulator.url}${path}`, {
+    method: "POST",
+    body: typeof body === "string" ? body : JSON.stringify(body),
+    ...(signal ? { signal } : {}),
+  });
+const chat = { model: "m", messages: [{ role: "user", content: "12345678" }], max_tokens: 5, ignore_eos: true };
+const page = async (emulator: Emulator, path = "/metrics") => (await fetch(`${emulator.url}${path}`)).text();
+
+it("streams a chat as vLLM frames it: role first, a chunk a token, the finish reason on the last, usage, [DONE]", async () => {
+  const emulator = await start();
+  const answer = await post(emulator, "/v1/chat/completions", { ...chat, stream: true, stream_options: { include_usage: true } });
+  expect(answer.headers.get("content-type")).toContain("text/event-stream");
+  const events = (await answer.text()).split("\n\n").filter((text) => text !== "");
+  expect(events.at(-1)).toBe("data: [DONE]");
+  const chunks = events.slice(0, -1).map((text) => JSON.parse(text.slice("data: ".length)));
+  expect(chunks[0].choices[0].delta).toEqual({ role: "assistant", content: "" });
+  expect(chunks.slice(1, 6).map(({ choices }) => choices[0].finish_reason)).toEqual([null, null, null, null, "length"]);
+  expect(chunks[6]).toMatchObject({ choices: [], usage: { prompt_tokens: 2, completion_tokens: 5, total_tokens: 7 } });
+  expect(new Set(chunks.map(({ id }) => id)).size).toBe(1);
+});
+
+it("answers completions whole, with natural lengths from the seed", async () => {
+  const lengths = async () => {
+    const emulator = await start({ seed: 5 });
+    const answers = [];
+    for (let at = 0; at < 3; at++)
+      answers.push(
+        (
+          (await (await post(emulator, "/v1/completions", { prompt: "x", max_tokens: 4000 })).json()) as {
+            usage: { completion_tokens: number };
+          }
+        ).usage.completion_tokens,
+      );
+    return answers;
+  };
+  const first = await lengths();
+  expect(await lengths()).toEqual(first);
+  expect(new Set(first).size).toBeGreaterThan(1);
+});
+
+it.each([
+  { rule: "bad JSON", path: "/v1/chat/completions", body: "{", status: 400 },
+  { rule: "no messages", path: "/v1/chat/completions", body: { model: "m" }, status: 400 },
+  { rule: "another model", path: "/v1/chat/completions", body: { ...chat, model: "other" }, status: 404 },
+  { rule: "too long", path: "/v1/completions", body: { prompt: "x".repeat(40_000), max_tokens: 1 }, status: 400 },
+  { rule: "max_tokens 0", path: "/v1/completions", body: { prompt: "x", max_tokens: 0 }, status: 400 },
+])("refuses $rule with an OpenAI error", async ({ path, body, status }) => {
+  const answer = await post(await start(), path, body);
+  expect(answer.status).toBe(status);
+  expect(await answer.json()).toMatchObject({ error: { code: status, message: expect.any(String), type: expect.any(String) } });
+});
+
+it("is not healthy until its stages are over, then is, and tells them in order", async () => {
+  const stages: string[] = [];
+  const ready = Promise.withResolvers<void>();
+  const emulator = await start({
+    coldStartMs: 10_000,
+    onStage: (stage) => {
+      stages.push(stage);
+      if (stage === "ready") ready.resolve();
+    },
+  });
+  expect((await fetch(`${emulator.url}/health`)).status).toBe(503);
+  expect((await post(emulator, "/v1/chat/completions", chat)).status).toBe(503);
+  await ready.promise;
+  expect((await fetch(`${emulator.url}/health`)).status).toBe(200);
+  expect(stages).toEqual(["provision", "pull", "load", "warmup", "ready"]);
+});
+
+it("gives metrics under vLLM's and DCGM's names that our own readers understand", async () => {
+  const emulator = await start();
+  await (await post(emulator, "/v1/chat/completions", chat)).text();
+  const text = await page(emulator);
+  expect(text).toContain('vllm:request_success_total{model_name="m",engine="0",finished_reason="length"} 1');
+  expect(text).toContain('vllm:time_to_first_token_seconds_bucket{le="0.001",model_name="m",engine="0"}');
+  const report = JSON.stringify(parseEnginePage("vllm", text, 0));
+  for (const name of ["running", "waiting", "kv_used", "kv_capacity_tokens", "prompt_tokens", "gen_tokens", "ttft", "itl", "e2e"])
+    expect(report).toContain(`"${name}"`);
+  expect(JSON.stringify(parseGpuPage(await page(emulator, "/metrics/gpu"), 0))).toContain("gpu_utilization");
+});
+
+it("a client that leaves ends its request in the engine", async () => {
+  const emulator = await start({ clock: realClock(1) });
+  const leave = new AbortController();
+  const answer = await post(emulator, "/v1/chat/completions", { ...chat, max_tokens: 5000, stream: true }, leave.signal);
+  await answer.body?.getReader().read();
+  expect(await page(emulator)).toMatch(/vllm:num_requests_running\{[^}]*\} 1/);
+  leave.abort();
+  await expect.poll(() => page(emulator)).toMatch(/vllm:num_requests_running\{[^}]*\} 0/);
+  expect(await page(emulator)).toMatch(/finished_reason="abort"\} 1/);
+});
+
+it("hangs and recovers, refuses, and crashes on request", async () => {
+  let crashed = false;
+  const emulator = await start({
+    onCrash: () => {
+      crashed = true;
+    },
+  });
+  const fault = (kind: string) => post(emulator, "/faults", { kind });
+  await fault("hang");
+  await expect(fetch(`${emulator.url}/health`, { signal: AbortSignal.timeout(100) })).rejects.toThrow();
+  await fault("refuse");
+  await expect(fetch(`${emulator.url}/health`)).rejects.toThrow();
+  await fault("none");
+  expect((await fetch(`${emulator.url}/health`)).status).toBe(200);
+  expect((await fault("melt")).status).toBe(400);
+  await fault("crash");
+  await expect.poll(() => crashed).toBe(true);
+});
+
+it("a taken port is an error that names it", async () => {
+  const { port } = await start();
+  await expect(start({ port })).rejects.toMatchObject({ code: "gateway/port", message: expect.stringContaining(String(port)) });
+});
