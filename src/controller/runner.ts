@@ -261,8 +261,9 @@ export function startRunner(options: RunnerOptions): Runner {
     if (status === null) return; // never seen the platform: there is nothing to decide about
     if (troubles.has("platform") && cause !== "held") return; // its counts are old: hold
     const nowMs = clock.now();
-    const slots = doors.length > 0 ? pendingSlots : null;
-    pendingSlots = [];
+    // A gateway that is silent is not one where nothing happened: its seconds come with a later report.
+    const slots = doors.length > 0 && !troubles.has("gateway") ? pendingSlots : null;
+    if (slots !== null) pendingSlots = [];
     const from = Object.values(status.pools).reduce((sum, pool) => sum + pool.wanted, 0);
     const result = loop.step({ nowMs, cause, status, series, slots });
     record(result.entries);

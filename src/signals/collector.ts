@@ -315,7 +315,7 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
       fail(name, endpointSubject, partial);
     };
 
-    const valueOf = (name: SignalName, { report, derived }: Reading): number | undefined => {
+    const readingOf = (name: SignalName, { report, derived }: Reading): number | undefined => {
       if (name === "queue_depth") return report?.gauges.waiting;
       if (name === "in_flight")
         return report?.gauges.running === undefined || report.gauges.waiting === undefined
@@ -325,7 +325,7 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
     };
     const rateWindowMs = Math.max(0, ...readings.map(({ derived }) => derived?.windowMs ?? 0));
     for (const name of engineGauges) {
-      const values = readings.map((reading) => valueOf(name, reading));
+      const values = readings.map((reading) => readingOf(name, reading));
       const known = values.filter((value) => value !== undefined);
       if (known.length < values.length) {
         if (known.length > 0 || endpointEngineNames.has(name)) short(name);
