@@ -55,7 +55,7 @@ export function controlCommands(): readonly Command[] {
 
 async function durationMs(text: string | undefined): Promise<number | null> {
   if (text === undefined) return null;
-  const { parseDuration } = await import("../config/index.ts");
+  const { parseDuration } = await import("../model/index.ts");
   const ms = parseDuration(text);
   if (ms === undefined || ms <= 0) {
     const { TidegateError } = await import("../model/index.ts");

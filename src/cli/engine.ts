@@ -41,7 +41,7 @@ export function engineCommand(): Command {
     .action(async (flags: Flags) => {
       const { TidegateError } = await import("../model/index.ts");
       const { realClock } = await import("../clock/index.ts");
-      const { parseDuration } = await import("../config/index.ts");
+      const { parseDuration } = await import("../model/index.ts");
       const { findProfile } = await import("../engine/index.ts");
       const { FAULTS, startEmulator } = await import("../emulator/index.ts");
       const number = (flag: string, text: string, least: number) => {

@@ -109,7 +109,7 @@ function exitCodeOf(report: LoadReport): number {
 
 /** Reads `90s` and the like, or throws `usage` naming the flag. */
 async function durationReader(): Promise<(text: string, flag: string) => Ms> {
-  const [{ parseDuration }, { TidegateError }] = await Promise.all([import("../config/index.ts"), import("../model/index.ts")]);
+  const { parseDuration, TidegateError } = await import("../model/index.ts");
   return (text, flag) => {
     const ms = parseDuration(text);
     if (ms === undefined || ms <= 0) {
@@ -146,7 +146,7 @@ interface ProgressLine {
 
 /** A line that moves on a terminal; elsewhere a line each five seconds. How long the whole takes is known of `--limit` and `--duration`. */
 async function progressLine(flags: Flags): Promise<ProgressLine> {
-  const duration = flags.duration === undefined ? undefined : (await import("../config/index.ts")).parseDuration(flags.duration);
+  const duration = flags.duration === undefined ? undefined : (await import("../model/index.ts")).parseDuration(flags.duration);
   const shareDone = ({ elapsedMs, sent }: LoadProgress) =>
     Math.min(1, Math.max(duration === undefined ? 0 : elapsedMs / duration, flags.limit === undefined ? 0 : sent / flags.limit));
   const bounded = duration !== undefined || flags.limit !== undefined;

@@ -109,7 +109,7 @@ async function rowsOf(file: string): Promise<AsyncGenerator<TraceRequest>> {
 }
 
 async function duration(text: string, flag: string): Promise<Ms> {
-  const [{ parseDuration }, { TidegateError }] = await Promise.all([import("../config/index.ts"), import("../model/index.ts")]);
+  const { parseDuration, TidegateError } = await import("../model/index.ts");
   const ms = parseDuration(text);
   if (ms === undefined) throw new TidegateError("usage", `${flag} (${text}) is not a duration; write it with a unit, such as 90s or 1h30m`);
   return ms;

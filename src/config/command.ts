@@ -1,5 +1,5 @@
+import { formatDuration } from "../model/index.ts";
 import { nearest } from "./suggest.ts";
-import { formatDuration } from "./units.ts";
 
 export const PLACEHOLDERS = ["port", "host", "id", "index", "pool", "model", "tidegate", "speed", "epoch"] as const;
 

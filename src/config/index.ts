@@ -15,4 +15,4 @@ export {
 } from "./parse.ts";
 export { configJsonSchema } from "./schema.ts";
 export { nearest } from "./suggest.ts";
-export { formatDuration, parseBytes, parseDuration } from "./units.ts";
+export { parseBytes } from "./units.ts";

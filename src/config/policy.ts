@@ -1,10 +1,19 @@
-import { isSignalName, type PolicySpec, type Pool, type ScalingRules, SIGNAL_NAMES, SIGNALS, type SignalRule } from "../model/index.ts";
+import {
+  isSignalName,
+  type PolicySpec,
+  type Pool,
+  parseDuration,
+  type ScalingRules,
+  SIGNAL_NAMES,
+  SIGNALS,
+  type SignalRule,
+} from "../model/index.ts";
 import { DEFAULTS } from "./defaults.ts";
 import type { Remark } from "./documents.ts";
 import type { Path } from "./issue.ts";
 import type { EndpointSpecDocument } from "./schema.ts";
 import { meaning, nearest } from "./suggest.ts";
-import { parseDuration, parsePercent } from "./units.ts";
+import { parsePercent } from "./units.ts";
 
 type PolicyDocument = NonNullable<EndpointSpecDocument["policy"]>;
 type RuleDocument = Extract<PolicyDocument, { kind: "signals" }>["rules"][number];

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
-import { formatDuration, parseBytes, parseDuration } from "./index.ts";
+import { formatDuration, parseDuration } from "../model/index.ts";
+import { parseBytes } from "./index.ts";
 import { parsePercent } from "./units.ts";
 
 it.each([

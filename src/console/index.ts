@@ -24,7 +24,7 @@ export async function consoleHandler(): Promise<(request: IncomingMessage, respo
       "content-type": asset.type,
       "content-length": asset.body.byteLength,
       "cache-control": "no-cache",
-      "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
+      "content-security-policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
       "x-content-type-options": "nosniff",
       "referrer-policy": "no-referrer",
     });

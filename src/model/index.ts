@@ -3,6 +3,7 @@
 export type { Clock } from "./clock.ts";
 export type { Condition, Decision, Need, Outcome, Policy, Step, Want } from "./decision.ts";
 export type { Door, DoorEndpoint, DoorLatency, DoorReplica, DoorReport, DoorTotals, Route } from "./door.ts";
+export { durationPattern, formatDuration, parseDuration } from "./duration.ts";
 export type {
   DoorLimits,
   Endpoint,

@@ -36,10 +36,11 @@ export function Chart({ title, unit, points, startMs, lines, limit, step = false
   useEffect(() => {
     const element = holder.current;
     if (element === null) return;
-    const style = getComputedStyle(document.body);
+    // A canvas takes colours, not CSS functions such as light-dark().
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
     const axis = {
-      stroke: style.getPropertyValue("--muted"),
-      grid: { stroke: style.getPropertyValue("--grid"), width: 1 },
+      stroke: dark ? "#9198a1" : "#59636e",
+      grid: { stroke: dark ? "#3d444d66" : "#d1d9e099", width: 1 },
       ticks: { show: false },
     };
     plot.current = new uPlot(
