@@ -20,7 +20,43 @@ export interface EngineProfile {
   readonly mixDUsPer1kCtx: number;
   readonly kvCapacityTokens: number;
   readonly source: "vidur-fit" | "roofline";
+  readonly layers: number;
+  /** Query heads × head dimension. */
+  readonly attentionWidth: number;
+  /** Dense BF16 arithmetic of one GPU. */
+  readonly peakTflops: number;
 }
+
+export interface GpuFacts {
+  /** As DCGM's `modelName` has it. */
+  readonly name: string;
+  readonly memoryMiB: number;
+  readonly peakTflops: number;
+  readonly tdpWatts: number;
+}
+
+/** Of the vendors' data sheets. */
+export const GPUS: Readonly<Record<string, GpuFacts>> = {
+  "a100-80g": { name: "NVIDIA A100-SXM4-80GB", memoryMiB: 81_920, peakTflops: 312, tdpWatts: 400 },
+  "a100-40g": { name: "NVIDIA A100-SXM4-40GB", memoryMiB: 40_960, peakTflops: 312, tdpWatts: 400 },
+  "h100-80g": { name: "NVIDIA H100 80GB HBM3", memoryMiB: 81_559, peakTflops: 989, tdpWatts: 700 },
+  "h200-141g": { name: "NVIDIA H200", memoryMiB: 143_771, peakTflops: 989, tdpWatts: 700 },
+  "l40s-48g": { name: "NVIDIA L40S", memoryMiB: 46_068, peakTflops: 362, tdpWatts: 350 },
+  "l4-24g": { name: "NVIDIA L4", memoryMiB: 23_034, peakTflops: 121, tdpWatts: 72 },
+  "a10g-24g": { name: "NVIDIA A10G", memoryMiB: 23_028, peakTflops: 70, tdpWatts: 150 },
+};
+
+/** Layers, and query heads × head dimension, of the models' public configs. */
+const shapes: Readonly<Record<string, readonly [number, number]>> = {
+  "Llama-3.1-8B": [32, 4096],
+  "Llama-3.2-3B": [28, 3072],
+  "Llama-3.1-70B": [80, 8192],
+  "Qwen2.5-7B": [28, 3584],
+  "Qwen2.5-14B": [48, 5120],
+  "Qwen2.5-32B": [64, 5120],
+  "Qwen2.5-72B": [80, 8192],
+  "Mixtral-8x7B": [32, 4096],
+};
 
 type Row = readonly [string, string, number, number, number, number, number, number, number, number, number, EngineProfile["source"]];
 const rows: readonly Row[] = [
@@ -82,6 +118,9 @@ export const PROFILES: readonly EngineProfile[] = rows.map(
     mixDUsPer1kCtx,
     kvCapacityTokens,
     source,
+    layers: shapes[model]![0],
+    attentionWidth: shapes[model]![1],
+    peakTflops: GPUS[gpu]!.peakTflops,
   }),
 );
 
@@ -89,15 +128,20 @@ const short: Readonly<Record<string, string>> = { "8B": "Llama-3.1-8B/a100-80g/1
 const nameOf = ({ model, gpu, tp }: EngineProfile) => `${model}/${gpu}/${tp}`;
 
 /**
- * @param name `8B`, `70B`, or `MODEL/GPU/TP` such as `Llama-3.1-8B/h100-80g/1`
+ * @param name `8B`, `70B`, `MODEL/GPU/TP` such as `Llama-3.1-8B/h100-80g/1`, or one of the first two kinds or a model with `gpu`
+ * @param gpu takes the model of `name` to this GPU, with the fewest GPUs that there is a profile for
  * @throws TidegateError `engine/profile` listing the choices
  */
-export function findProfile(name: string): EngineProfile {
+export function findProfile(name: string, gpu?: string): EngineProfile {
   const wanted = (short[name] ?? name).toLowerCase();
-  const found = PROFILES.find((profile) => nameOf(profile).toLowerCase() === wanted);
+  const model = wanted.split("/")[0];
+  const found =
+    gpu === undefined
+      ? PROFILES.find((profile) => nameOf(profile).toLowerCase() === wanted)
+      : PROFILES.filter((profile) => profile.model.toLowerCase() === model && profile.gpu === gpu.toLowerCase()).sort((a, b) => a.tp - b.tp)[0];
   if (found !== undefined) return found;
   throw new TidegateError(
     "engine/profile",
-    `no engine profile ${JSON.stringify(name)}; there is ${Object.keys(short).join(", ")}, ${PROFILES.map(nameOf).join(", ")}`,
+    `no engine profile ${JSON.stringify(name)}${gpu === undefined ? "" : ` on GPU ${JSON.stringify(gpu)}`}; there is ${Object.keys(short).join(", ")}, ${PROFILES.map(nameOf).join(", ")}`,
   );
 }

@@ -1,0 +1,95 @@
+import type { Ms } from "../model/index.ts";
+import type { EngineRequest, EngineSequence } from "./engine.ts";
+
+/** A request inside the engine, and its place in one queue and in the heap of those that will finish. */
+export class Sequence<R extends EngineRequest> implements EngineSequence<R> {
+  readonly request: R;
+  readonly arrivedMs: Ms;
+  readonly order: number;
+  state: EngineSequence["state"] = "waiting";
+  admittedMs: Ms | null = null;
+  firstTokenMs: Ms | null = null;
+  finishedMs: Ms | null = null;
+  preemptions = 0;
+  /** Cancelled while it runs: goes at the end of the iteration. */
+  leaves = false;
+
+  /** Tokens to compute before the next one comes out, those computed, and those of the iteration under way. */
+  target: number;
+  computed = 0;
+  chunk = 0;
+  /** Held while it prefills; a decode's follow from its tokens. */
+  blocks = 0;
+  /** Generated, as of the last time that it was not decoding. */
+  done = 0;
+  lastTokenMs: Ms = 0;
+
+  /** While it decodes: KV tokens minus the engine's step; the turn in which it takes a block; the step in which it finishes. */
+  base = 0;
+  turn = 0;
+  finishStep = 0;
+  heapAt = -1;
+
+  queue: SequenceQueue<R> | null = null;
+  previous: Sequence<R> | null = null;
+  next: Sequence<R> | null = null;
+
+  constructor(request: R, arrivedMs: Ms, order: number) {
+    this.request = request;
+    this.arrivedMs = arrivedMs;
+    this.order = order;
+    this.target = request.promptTokens;
+  }
+}
+
+/** Sequences in order; each is in at most one queue. Every operation takes constant time. */
+export interface SequenceQueue<R extends EngineRequest> {
+  readonly head: Sequence<R> | null;
+  readonly tail: Sequence<R> | null;
+  readonly size: number;
+  push(sequence: Sequence<R>): void;
+  unshift(sequence: Sequence<R>): void;
+  remove(sequence: Sequence<R>): void;
+  holds(sequence: Sequence<R>): boolean;
+}
+
+export const createQueue = <R extends EngineRequest>(): SequenceQueue<R> => new LinkedQueue<R>();
+
+class LinkedQueue<R extends EngineRequest> implements SequenceQueue<R> {
+  head: Sequence<R> | null = null;
+  tail: Sequence<R> | null = null;
+  size = 0;
+
+  push(sequence: Sequence<R>): void {
+    sequence.queue = this;
+    sequence.previous = this.tail;
+    if (this.tail === null) this.head = sequence;
+    else this.tail.next = sequence;
+    this.tail = sequence;
+    this.size++;
+  }
+
+  unshift(sequence: Sequence<R>): void {
+    sequence.queue = this;
+    sequence.next = this.head;
+    if (this.head === null) this.tail = sequence;
+    else this.head.previous = sequence;
+    this.head = sequence;
+    this.size++;
+  }
+
+  remove(sequence: Sequence<R>): void {
+    if (sequence.previous === null) this.head = sequence.next;
+    else sequence.previous.next = sequence.next;
+    if (sequence.next === null) this.tail = sequence.previous;
+    else sequence.next.previous = sequence.previous;
+    sequence.queue = null;
+    sequence.previous = null;
+    sequence.next = null;
+    this.size--;
+  }
+
+  holds(sequence: Sequence<R>): boolean {
+    return sequence.queue === this;
+  }
+}
