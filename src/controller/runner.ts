@@ -282,7 +282,7 @@ export function startRunner(options: RunnerOptions): Runner {
     lastConditions = result.decision.conditions;
     const line = decisionLine(result.decision, cause, nowMs, from, actions);
     const before = decisions[0];
-    if (before !== undefined && !before.changed && !line.changed && before.reason === line.reason) decisions[0] = line;
+    if (before !== undefined && !before.changed && !line.changed) decisions[0] = line;
     else decisions.unshift(line);
     if (decisions.length > keptDecisions) decisions.pop();
     metrics.decision(endpoint.name, line, result.decision);

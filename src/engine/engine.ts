@@ -2,7 +2,7 @@ import { type Ms, TidegateError } from "../model/index.ts";
 import { createFinishHeap } from "./finish-heap.ts";
 import { iterationMs, prefillAttentionMs } from "./iteration.ts";
 import type { EngineProfile } from "./profiles.ts";
-import { createQueue, Sequence } from "./sequence.ts";
+import { createQueue, type EngineRequest, type EngineSequence, Sequence } from "./sequence.ts";
 
 /** Tokens in one KV block, as vLLM's default. */
 export const blockTokens = 16;
@@ -19,27 +19,6 @@ export interface EngineConfig {
   readonly watermark: number;
   /** Scheduling and sampling between iterations, in ms; vLLM's is 0.5 to 4. */
   readonly overheadMs: Ms;
-}
-
-export interface EngineRequest {
-  /** At least 1. */
-  readonly promptTokens: number;
-  /** Tokens to generate, at least 1. */
-  readonly outputTokens: number;
-  /** Leading prompt tokens whose KV is there already: whole blocks of them are not prefilled, but each request holds its own. */
-  readonly prefixHitTokens: number;
-}
-
-/** A request inside the engine. Times are null until they happen. */
-export interface EngineSequence<R extends EngineRequest = EngineRequest> {
-  readonly request: R;
-  readonly state: "waiting" | "prefill" | "decode" | "finished" | "cancelled";
-  readonly arrivedMs: Ms;
-  /** First taken into the running batch. */
-  readonly admittedMs: Ms | null;
-  readonly firstTokenMs: Ms | null;
-  readonly finishedMs: Ms | null;
-  readonly preemptions: number;
 }
 
 /** One iteration as it ended. The object is used again for the next. */
@@ -119,6 +98,10 @@ export interface Engine<R extends EngineRequest = EngineRequest> {
   nextEventMs(): Ms | null;
   /** `counters.busyMs` plus what the iteration under way has worked by `nowMs`. */
   busyMsAt(nowMs: Ms): Ms;
+  /** Start of the iteration under way; null: none is. */
+  readonly startedMs: Ms | null;
+  /** The iteration under way ends so much later: the GPU hung. */
+  stall(byMs: Ms): void;
   /** The running batch in order of admission. */
   forEachRunning(visit: (sequence: EngineSequence<R>) => void): void;
 }
@@ -217,14 +200,14 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
   cancel(given: EngineSequence<R>): boolean {
     const sequence = given as Sequence<R>;
     if (sequence.state === "finished" || sequence.state === "cancelled" || sequence.leaves) return false;
-    if (sequence.state === "waiting") {
-      this.queue.remove(sequence);
+    if (sequence.state === "waiting" || !this.planned) {
+      if (sequence.state === "waiting") this.queue.remove(sequence);
+      else this.release(sequence);
       sequence.state = "cancelled";
       return true;
     }
     sequence.leaves = true;
     this.leaving.push(sequence);
-    if (!this.planned) this.letGo();
     return true;
   }
 
@@ -263,6 +246,16 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
 
   busyMsAt(nowMs: Ms): Ms {
     return this.counters.busyMs + (this.planned ? Math.min(Math.max(0, nowMs - this.startMs), this.kernelMs) : 0);
+  }
+
+  get startedMs(): Ms | null {
+    return this.planned ? this.startMs : null;
+  }
+
+  stall(byMs: Ms): void {
+    if (!this.planned) return;
+    this.endMs += byMs;
+    this.runStartMs += byMs;
   }
 
   forEachRunning(visit: (sequence: EngineSequence<R>) => void): void {
@@ -313,7 +306,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
         more++;
       }
     }
-    return Math.max(1, Math.min(most, more + 1));
+    return most;
   }
 
   private plan(startMs: Ms, sink: EngineSink<R>): void {
@@ -370,8 +363,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
     if (prefills.length > 0) {
       const { profile } = config;
       this.sameRun = false;
-      this.kernelMs =
-        iterationMs(profile, { prefillTokens: this.prefillTokens, seqs: this.decodes, ctx: this.ctx }) + attentionMs;
+      this.kernelMs = iterationMs(profile, { prefillTokens: this.prefillTokens, seqs: this.decodes, ctx: this.ctx }) + attentionMs;
       this.prefillMs = (profile.mixBUsPerPrefillToken * this.prefillTokens) / 1000 + attentionMs;
       this.endMs = startMs + this.kernelMs + config.overheadMs;
       return;
@@ -448,8 +440,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
     if (prefills.length === 0) {
       this.runDone += iterations;
       const done = this.runDone;
-      counters.busyMs =
-        this.runBusyMs + done * (this.runFirstMs - this.config.overheadMs) + (this.runGrowthMs * done * (done - 1)) / 2;
+      counters.busyMs = this.runBusyMs + done * (this.runFirstMs - this.config.overheadMs) + (this.runGrowthMs * done * (done - 1)) / 2;
     } else {
       counters.busyMs += this.kernelMs;
       counters.prefillBusyMs += this.prefillMs;
@@ -515,8 +506,11 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
 
   private letGo(): void {
     for (const sequence of this.leaving) {
-      if (sequence.state === "waiting") this.queue.remove(sequence);
-      else if (this.batch.holds(sequence)) this.release(sequence);
+      if (this.batch.holds(sequence)) {
+        const decoding = sequence.state === "decode";
+        this.release(sequence);
+        if (decoding) sequence.done--; // the token of the iteration that just ended
+      }
       sequence.state = "cancelled";
     }
     this.leaving.length = 0;

@@ -1,5 +1,4 @@
-import type { EngineRequest } from "./engine.ts";
-import type { Sequence } from "./sequence.ts";
+import type { EngineRequest, Sequence } from "./sequence.ts";
 
 /** Decoding sequences by the step in which they finish, then by order of submission. */
 export interface FinishHeap<R extends EngineRequest> {

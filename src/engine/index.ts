@@ -5,11 +5,11 @@ export {
   type Engine,
   type EngineConfig,
   type EngineCounters,
-  type EngineRequest,
-  iterationMs,
-  type TokenEvent,
+  type EngineIteration,
+  type EngineSink,
 } from "./engine.ts";
-export { type EngineProfile, findProfile, PROFILES } from "./profiles.ts";
+export { type IterationWork, iterationMs, prefillAttentionMs } from "./iteration.ts";
+export { type EngineProfile, findProfile, GPUS, type GpuFacts, PROFILES } from "./profiles.ts";
 export {
   addHistograms,
   type CounterReading,
@@ -30,3 +30,4 @@ export {
   quantileSignals,
   RATE_NAMES,
 } from "./reports/index.ts";
+export type { EngineRequest, EngineSequence } from "./sequence.ts";

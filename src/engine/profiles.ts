@@ -138,7 +138,9 @@ export function findProfile(name: string, gpu?: string): EngineProfile {
   const found =
     gpu === undefined
       ? PROFILES.find((profile) => nameOf(profile).toLowerCase() === wanted)
-      : PROFILES.filter((profile) => profile.model.toLowerCase() === model && profile.gpu === gpu.toLowerCase()).sort((a, b) => a.tp - b.tp)[0];
+      : PROFILES.filter((profile) => profile.model.toLowerCase() === model && profile.gpu === gpu.toLowerCase()).sort(
+          (a, b) => a.tp - b.tp,
+        )[0];
   if (found !== undefined) return found;
   throw new TidegateError(
     "engine/profile",

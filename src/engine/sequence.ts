@@ -1,5 +1,25 @@
 import type { Ms } from "../model/index.ts";
-import type { EngineRequest, EngineSequence } from "./engine.ts";
+
+export interface EngineRequest {
+  /** At least 1. */
+  readonly promptTokens: number;
+  /** Tokens to generate, at least 1. */
+  readonly outputTokens: number;
+  /** Leading prompt tokens whose KV is there already: whole blocks of them are not prefilled, but each request holds its own. */
+  readonly prefixHitTokens: number;
+}
+
+/** A request inside the engine. Times are null until they happen. */
+export interface EngineSequence<R extends EngineRequest = EngineRequest> {
+  readonly request: R;
+  readonly state: "waiting" | "prefill" | "decode" | "finished" | "cancelled";
+  readonly arrivedMs: Ms;
+  /** First taken into the running batch. */
+  readonly admittedMs: Ms | null;
+  readonly firstTokenMs: Ms | null;
+  readonly finishedMs: Ms | null;
+  readonly preemptions: number;
+}
 
 /** A request inside the engine, and its place in one queue and in the heap of those that will finish. */
 export class Sequence<R extends EngineRequest> implements EngineSequence<R> {
