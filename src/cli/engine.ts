@@ -26,7 +26,7 @@ export function engineCommand(): Command {
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--model <name>", "served model name", "emulated/llama-3.1-8b")
     .option("--profile <name>", "8B, 70B, or MODEL/GPU/TP such as Llama-3.1-8B/h100-80g/1", "8B")
-    .option("--gpu <name>", "GPU type, where the profile names only a model")
+    .option("--gpu <name>", "takes the profile's model to this GPU type, such as h100-80g")
     .option("--max-num-seqs <n>", "most sequences at once", "256")
     .option("--max-num-batched-tokens <n>", "token budget of an iteration", "2048")
     .option("--kv-tokens <n>", "tokens that fit into the KV cache; default: the profile's")
@@ -44,40 +44,47 @@ export function engineCommand(): Command {
       const { parseDuration } = await import("../model/index.ts");
       const { findProfile } = await import("../engine/index.ts");
       const { FAULTS, startEmulator } = await import("../emulator/index.ts");
-      const number = (flag: string, text: string, least: number) => {
+      const number = (flag: string, text: string, least: number, most = Number.POSITIVE_INFINITY) => {
         const value = Number(text);
-        if (text.trim() === "" || !(value >= least))
-          throw new TidegateError("usage", `${flag} is ${JSON.stringify(text)}; give a number from ${least} on`);
+        if (text.trim() === "" || !(value >= least && value <= most))
+          throw new TidegateError(
+            "usage",
+            `${flag} is ${JSON.stringify(text)}; give a number from ${least} ${most === Number.POSITIVE_INFINITY ? "on" : `to ${most}`}`,
+          );
         return value;
       };
+      const whole = (flag: string, text: string, least: number, most?: number) => {
+        const value = number(flag, text, least, most);
+        if (!Number.isSafeInteger(value)) throw new TidegateError("usage", `${flag} is ${JSON.stringify(text)}; give a whole number`);
+        return value;
+      };
+      const speed = number("--speed", flags.speed, 0.001, 1000);
       const fault = FAULTS.find((kind) => kind === flags.fault);
       if (fault === undefined)
         throw new TidegateError("usage", `--fault is ${JSON.stringify(flags.fault)}; give one of ${FAULTS.join(", ")}`);
-      const profile = findProfile(
-        flags.gpu === undefined || flags.profile.includes("/") ? flags.profile : `${flags.profile}/${flags.gpu}/1`,
-      );
+      const profile = findProfile(flags.profile, flags.gpu);
       const coldStartMs = parseDuration(flags.coldStart);
       if (coldStartMs === undefined)
         throw new TidegateError("usage", `--cold-start is ${JSON.stringify(flags.coldStart)}; give a duration with its unit, such as 90s`);
       const say = (line: string) => process.stdout.write(`${line}\n`);
       const emulator = await startEmulator({
-        port: number("--port", flags.port, 0),
+        port: whole("--port", flags.port, 0, 65_535),
         host: flags.host,
         model: flags.model,
         profile,
         engine: {
-          maxNumSeqs: number("--max-num-seqs", flags.maxNumSeqs, 1),
-          maxNumBatchedTokens: number("--max-num-batched-tokens", flags.maxNumBatchedTokens, 1),
-          kvCapacityTokens: flags.kvTokens === undefined ? profile.kvCapacityTokens : number("--kv-tokens", flags.kvTokens, 16),
+          maxNumSeqs: whole("--max-num-seqs", flags.maxNumSeqs, 1),
+          maxNumBatchedTokens: whole("--max-num-batched-tokens", flags.maxNumBatchedTokens, 1),
+          kvCapacityTokens: flags.kvTokens === undefined ? profile.kvCapacityTokens : whole("--kv-tokens", flags.kvTokens, 16),
           watermark: 0.01,
           overheadMs: 1.5,
         },
-        maxModelLen: number("--max-model-len", flags.maxModelLen, 2),
+        maxModelLen: whole("--max-model-len", flags.maxModelLen, 2),
         coldStartMs,
-        startedBeforeMs: performance.now() * Number(flags.speed),
+        startedBeforeMs: performance.now() * speed,
         coldStartSigma: number("--cold-start-sigma", flags.coldStartSigma, 0),
-        seed: number("--seed", flags.seed, 0),
-        clock: realClock(number("--speed", flags.speed, 0.001), flags.epoch === undefined ? undefined : number("--epoch", flags.epoch, 0)),
+        seed: whole("--seed", flags.seed, 0),
+        clock: realClock(speed, flags.epoch === undefined ? undefined : number("--epoch", flags.epoch, 0)),
         podName: process.env["TIDEGATE_REPLICA"]?.split(":")[0] ?? process.env["HOSTNAME"] ?? "engine",
         fault,
         onStage: (stage) => say(`tidegate-stage ${stage}`),

@@ -1,7 +1,15 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import { blockTokens, createEngine, type EngineConfig, type EngineProfile } from "../engine/index.ts";
+import {
+  blockTokens,
+  createEngine,
+  type EngineConfig,
+  type EngineProfile,
+  type EngineRequest,
+  type EngineSequence,
+  type EngineSink,
+} from "../engine/index.ts";
 import { type Clock, type Ms, type Stage, TidegateError } from "../model/index.ts";
 import { dcgmMetrics, vllmMetrics } from "./metrics.ts";
 
@@ -44,6 +52,11 @@ const stageShares: readonly (readonly [Stage, number])[] = [
   ["warmup", 0.25],
 ];
 
+/** What the engine is given: a request that knows whose it is. */
+interface Job extends EngineRequest {
+  readonly active: Active;
+}
+
 interface Active {
   readonly id: number;
   readonly name: string;
@@ -56,7 +69,7 @@ interface Active {
   readonly length: boolean;
   readonly created: number;
   readonly arrivedMs: Ms;
-  scheduledMs: Ms | null;
+  sequence: EngineSequence<Job> | null;
   firstMs: Ms | null;
   lastMs: Ms;
   tokens: number;
@@ -91,7 +104,7 @@ const words = [
  */
 export async function startEmulator(options: EmulatorOptions): Promise<Emulator> {
   const { clock, model, profile } = options;
-  const engine = createEngine({ ...options.engine, profile });
+  const engine = createEngine<Job>({ ...options.engine, profile });
   const metrics = vllmMetrics(model, options.maxModelLen);
   const gpu = dcgmMetrics(profile.gpu, options.podName, options.podName, profile.tp);
   metrics.cacheConfig(blockTokens, Math.floor(options.engine.kvCapacityTokens / blockTokens));
@@ -105,8 +118,6 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
   let fault: Fault = options.fault ?? "none";
   let ready = false;
   let nextId = 1;
-  let stepping = false;
-  let stepEndMs = 0;
   let cancelStep = () => {};
   let closed = false;
 
@@ -125,46 +136,50 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     options.onStage?.("ready");
   }
 
-  /** Runs iterations whose time has come; a timer that is late catches up, so that the speed holds. */
+  /** Runs the iterations whose time has come; a timer that is late catches up, so that the speed holds. */
   function step(): void {
-    const nowMs = clock.now();
-    while (stepping && stepEndMs <= nowMs && !closed && fault !== "hang") {
-      for (const { id, nth, finished } of engine.finish()) token(id, nth, finished, stepEndMs);
-      next(stepEndMs);
-    }
+    if (closed || fault === "hang") return;
+    engine.advance(clock.now(), sink);
     for (const request of active.values()) flush(request);
     arm();
   }
 
-  /** Timers may fire a little early: the iteration is then awaited again. */
   function arm(): void {
     cancelStep();
-    if (stepping && !closed) cancelStep = clock.after(Math.max(0, stepEndMs - clock.now()), step);
+    const atMs = engine.nextIterationMs();
+    if (atMs !== null && !closed && fault !== "hang") cancelStep = clock.after(Math.max(0, atMs - clock.now()), step);
   }
 
-  function next(atMs: Ms): void {
-    const begun = engine.begin(atMs);
-    for (const request of active.values()) request.scheduledMs ??= engine.scheduledAt(request.id);
-    stepping = begun !== null;
-    if (begun === null) return;
-    metrics.iterationTokens.observe(begun.tokens);
-    stepEndMs = atMs + begun.durationMs;
-    recent.push({ endMs: stepEndMs, busyMs: begun.durationMs, prefill: begun.prefillTokens / begun.tokens });
-    if (recent.length > 4096) recent = recent.filter(({ endMs }) => endMs > atMs - 1000);
-  }
+  const sink: EngineSink<Job> = {
+    firstToken: (sequence, atMs) => token(sequence, atMs),
+    resumed: (sequence, atMs) => token(sequence, atMs),
+    iteration({ startMs, endMs, decodes, prefillTokens }) {
+      metrics.iterationTokens.observe(decodes + prefillTokens);
+      recent.push({ endMs, busyMs: endMs - startMs, prefill: prefillTokens / Math.max(1, decodes + prefillTokens) });
+      if (recent.length > 4096) recent = recent.filter((one) => one.endMs > endMs - 1000);
+      // Those that got a first token (or their first after a preemption) in this iteration had it already.
+      engine.forEachRunning((sequence) => {
+        if (sequence.state === "decode" && sequence.request.active.tokens < engine.generated(sequence)) token(sequence, endMs);
+      });
+    },
+    finished(sequence, atMs) {
+      const { active: request } = sequence.request;
+      if (request.tokens < request.outputTokens) token(sequence, atMs);
+      finish(request, atMs);
+    },
+  };
 
-  function token(id: number, nth: number, finished: boolean, atMs: Ms): void {
-    const request = active.get(id);
-    if (request === undefined) return;
+  function token({ request: { active: request } }: EngineSequence<Job>, atMs: Ms): void {
     if (request.firstMs === null) {
       request.firstMs = atMs;
       metrics.ttft.observe((atMs - request.arrivedMs) / 1000);
     } else metrics.itl.observe((atMs - request.lastMs) / 1000);
     request.lastMs = atMs;
-    request.tokens = nth;
-    const text = words[(id + nth) % words.length] as string;
-    if (request.stream) request.pending += event(request, text, finished ? (request.length ? "length" : "stop") : null);
-    if (finished) finish(request, atMs);
+    request.tokens++;
+    const text = words[(request.id + request.tokens) % words.length] as string;
+    if (request.stream) {
+      request.pending += event(request, text, request.tokens === request.outputTokens ? (request.length ? "length" : "stop") : null);
+    }
   }
 
   function event(request: Active, text: string, reason: string | null): string {
@@ -187,7 +202,7 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     active.delete(request.id);
     const { response, name, created, kind } = request;
     const e2e = (atMs - request.arrivedMs) / 1000;
-    const queue = ((request.scheduledMs ?? request.arrivedMs) - request.arrivedMs) / 1000;
+    const queue = ((request.sequence?.admittedMs ?? request.arrivedMs) - request.arrivedMs) / 1000;
     const decode = (atMs - (request.firstMs ?? atMs)) / 1000;
     metrics.e2e.observe(e2e);
     metrics.queue.observe(queue);
@@ -237,7 +252,7 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
 
   function abort(request: Active): void {
     if (!active.delete(request.id)) return;
-    engine.cancel(request.id);
+    if (request.sequence !== null) engine.cancel(request.sequence);
     metrics.finished("abort");
   }
 
@@ -284,13 +299,16 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
       length: outputTokens === limit,
       created: Math.floor(nowMs / 1000),
       arrivedMs: nowMs,
-      scheduledMs: null,
+      sequence: null,
       firstMs: null,
       lastMs: nowMs,
       tokens: 0,
       pending: "",
     };
-    if (!engine.submit({ id, promptTokens, outputTokens, prefixHitTokens: 0 }, nowMs)) {
+    // What is due by now comes first: the request arrives after it.
+    if (fault !== "hang") engine.advance(nowMs, sink);
+    entry.sequence = engine.submit({ active: entry, promptTokens, outputTokens, prefixHitTokens: 0 }, nowMs);
+    if (entry.sequence === null) {
       return fail(
         response,
         400,
@@ -309,10 +327,7 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
         );
       } else response.flushHeaders();
     }
-    if (!stepping && fault !== "hang") {
-      next(nowMs);
-      arm();
-    }
+    if (fault !== "hang") step();
   }
 
   function update(): void {
@@ -390,7 +405,8 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     json(response, 200, { fault });
     if (fault === "crash") setImmediate(options.onCrash ?? (() => process.exit(1)));
     if (before === "hang" && fault === "none") {
-      stepEndMs = Math.max(stepEndMs, clock.now());
+      // The iteration under way took as long as the hang did.
+      engine.stall(Math.max(0, clock.now() - (engine.nextIterationMs() ?? clock.now())));
       arm();
     }
   }

@@ -290,7 +290,6 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
     let most = (this.finishing.first() as Sequence<R>).finishStep - this.step;
     const head = this.queue.head;
     if (head !== null && head !== this.refused) {
-      if (head.arrivedMs <= this.startMs) return 1;
       const before = this.lastEndedBy(head.arrivedMs);
       const first = before > this.runDone && this.runEndMs(before) >= head.arrivedMs ? before : before + 1;
       most = Math.min(most, first - this.runDone);
@@ -306,7 +305,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
         more++;
       }
     }
-    return most;
+    return Math.max(1, Math.min(most, more + 1));
   }
 
   private plan(startMs: Ms, sink: EngineSink<R>): void {
