@@ -71,6 +71,9 @@ it.each([
   { rule: "no messages", path: "/v1/chat/completions", body: { model: "m" }, status: 400 },
   { rule: "another model", path: "/v1/chat/completions", body: { ...chat, model: "other" }, status: 404 },
   { rule: "too long", path: "/v1/completions", body: { prompt: "x".repeat(40_000), max_tokens: 1 }, status: 400 },
+  { rule: "a body that is no object", path: "/v1/completions", body: "[1]", status: 400 },
+  { rule: "several answers", path: "/v1/completions", body: { prompt: "x", n: 2 }, status: 400 },
+  { rule: "a message that is none", path: "/v1/chat/completions", body: { messages: null }, status: 400 },
   { rule: "max_tokens 0", path: "/v1/completions", body: { prompt: "x", max_tokens: 0 }, status: 400 },
 ])("refuses $rule with an OpenAI error", async ({ path, body, status }) => {
   const answer = await post(await start(), path, body);
@@ -133,6 +136,7 @@ it("hangs and recovers, refuses, and crashes on request", async () => {
   await fault("none");
   expect((await fetch(`${emulator.url}/health`)).status).toBe(200);
   expect((await fault("melt")).status).toBe(400);
+  expect((await post(emulator, "/faults", "{")).status).toBe(400);
   await fault("crash");
   await expect.poll(() => crashed).toBe(true);
 });
@@ -140,4 +144,42 @@ it("hangs and recovers, refuses, and crashes on request", async () => {
 it("a taken port is an error that names it", async () => {
   const { port } = await start();
   await expect(start({ port })).rejects.toMatchObject({ code: "gateway/port", message: expect.stringContaining(String(port)) });
+});
+
+it("crashes while it starts, when started so, and is never ready", async () => {
+  const crashed = Promise.withResolvers<string[]>();
+  const stages: string[] = [];
+  const emulator = await start({
+    coldStartMs: 1000,
+    fault: "crash",
+    onStage: (stage) => stages.push(stage),
+    onCrash: () => crashed.resolve(stages),
+  });
+  expect(await crashed.promise).toEqual(["provision", "pull", "load", "warmup"]);
+  expect((await fetch(`${emulator.url}/health`)).status).toBe(503);
+});
+
+it("a hang lengthens what was under way: the answer comes whole after it", async () => {
+  const clock = realClock(50);
+  const emulator = await start({ clock });
+  const startedMs = clock.now();
+  const answer = await post(emulator, "/v1/chat/completions", { ...chat, max_tokens: 300, stream: true });
+  await post(emulator, "/faults", { kind: "hang" });
+  await clock.sleep(20_000);
+  await post(emulator, "/faults", { kind: "none" });
+  expect((await answer.text()).match(/"content":" /g)).toHaveLength(300);
+  expect(clock.now() - startedMs).toBeGreaterThan(20_000 + 2000);
+});
+
+it("tells the GPU's own facts, and its use while it works", async () => {
+  const emulator = await start({ profile: findProfile("70B", "h100-80g"), clock: realClock(1) });
+  const leave = new AbortController();
+  const answer = await post(emulator, "/v1/chat/completions", { ...chat, max_tokens: 5000, stream: true }, leave.signal);
+  await answer.body?.getReader().read();
+  await expect
+    .poll(async () => parseGpuPage(await page(emulator, "/metrics/gpu"), 0).devices[0]?.signals.gpu_utilization)
+    .toBeGreaterThan(5);
+  const text = await page(emulator, "/metrics/gpu");
+  expect(text.match(/^DCGM_FI_DEV_GPU_UTIL\{.*modelName="NVIDIA H100 80GB HBM3".*\}/gm)).toHaveLength(4);
+  leave.abort();
 });

@@ -9,6 +9,8 @@ import {
   type EngineRequest,
   type EngineSequence,
   type EngineSink,
+  GPUS,
+  type GpuFacts,
 } from "../engine/index.ts";
 import { type Clock, type Ms, type Stage, TidegateError } from "../model/index.ts";
 import { dcgmMetrics, vllmMetrics } from "./metrics.ts";
@@ -68,6 +70,8 @@ interface Active {
   readonly outputTokens: number;
   readonly length: boolean;
   readonly created: number;
+  /** An event of the stream up to its text. */
+  readonly head: string;
   readonly arrivedMs: Ms;
   sequence: EngineSequence<Job> | null;
   firstMs: Ms | null;
@@ -106,7 +110,7 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
   const { clock, model, profile } = options;
   const engine = createEngine<Job>({ ...options.engine, profile });
   const metrics = vllmMetrics(model, options.maxModelLen);
-  const gpu = dcgmMetrics(profile.gpu, options.podName, options.podName, profile.tp);
+  const gpu = dcgmMetrics(GPUS[profile.gpu] as GpuFacts, options.podName, options.podName, profile.tp);
   metrics.cacheConfig(blockTokens, Math.floor(options.engine.kvCapacityTokens / blockTokens));
   const random = xoroshiro128plus(options.seed);
   const uniform = () => (random.next() >>> 0) / 2 ** 32;
@@ -132,6 +136,7 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
       await clock.sleep(Math.max(0, dueMs - clock.now()));
       if (closed) return;
     }
+    if (fault === "crash") return crash();
     ready = true;
     options.onStage?.("ready");
   }
@@ -177,18 +182,9 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     request.lastMs = atMs;
     request.tokens++;
     const text = words[(request.id + request.tokens) % words.length] as string;
-    if (request.stream) {
-      request.pending += event(request, text, request.tokens === request.outputTokens ? (request.length ? "length" : "stop") : null);
-    }
-  }
-
-  function event(request: Active, text: string, reason: string | null): string {
-    const { name, created, kind } = request;
-    const end = reason === null ? "null" : `"${reason}"`;
-    const head = `"id":"${name}","object":"${kind === "chat" ? "chat.completion.chunk" : "text_completion"}","created":${created},"model":${JSON.stringify(model)}`;
-    return kind === "chat"
-      ? `data: {${head},"choices":[{"index":0,"delta":{"content":"${text}"},"logprobs":null,"finish_reason":${end},"token_ids":null}]}\n\n`
-      : `data: {${head},"choices":[{"index":0,"text":"${text}","logprobs":null,"finish_reason":${end},"stop_reason":null,"token_ids":null}]}\n\n`;
+    if (!request.stream) return;
+    const last = request.tokens === request.outputTokens;
+    request.pending += request.head + text + (last ? tailOf(request.kind, request.length ? "length" : "stop") : goingOn[request.kind]);
   }
 
   const usageOf = ({ promptTokens, tokens }: Active) => ({
@@ -265,10 +261,12 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     } catch (error) {
       return fail(response, 400, `JSON decode error: ${(error as Error).message}`);
     }
+    if (typeof body !== "object" || body === null || Array.isArray(body)) return fail(response, 400, "Input should be a valid dictionary");
     if (body["model"] !== undefined && body["model"] !== model)
       return fail(response, 404, `The model \`${body["model"]}\` does not exist.`, "NotFoundError");
     const promptTokens = countPrompt(kind, body);
     if (promptTokens === null) return fail(response, 400, kind === "chat" ? "Field required: messages" : "Field required: prompt");
+    if ((body["n"] ?? 1) !== 1) return fail(response, 400, `n must be 1 on this engine, got ${body["n"]}.`);
     const given = body["max_completion_tokens"] ?? body["max_tokens"] ?? (kind === "completions" ? 16 : null);
     if (given !== null && !(Number.isInteger(given) && (given as number) >= 1))
       return fail(response, 400, `max_tokens must be at least 1, got ${given}.`);
@@ -287,9 +285,11 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     const id = nextId++;
     const stream = body["stream"] === true;
     const nowMs = clock.now();
+    const name = `${kind === "chat" ? "chatcmpl" : "cmpl"}-${options.seed.toString(16)}${id.toString(16).padStart(8, "0")}`;
+    const created = Math.floor(nowMs / 1000);
     const entry: Active = {
       id,
-      name: `${kind === "chat" ? "chatcmpl" : "cmpl"}-${options.seed.toString(16)}${id.toString(16).padStart(8, "0")}`,
+      name,
       kind,
       response,
       stream,
@@ -297,7 +297,8 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
       promptTokens,
       outputTokens,
       length: outputTokens === limit,
-      created: Math.floor(nowMs / 1000),
+      created,
+      head: `data: {"id":"${name}","object":"${kind === "chat" ? "chat.completion.chunk" : "text_completion"}","created":${created},"model":${JSON.stringify(model)},"choices":[{"index":0,${kind === "chat" ? '"delta":{"content":"' : '"text":"'}`,
       arrivedMs: nowMs,
       sequence: null,
       firstMs: null,
@@ -347,13 +348,8 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
       busyMs += insideMs;
       prefillMs += insideMs * one.prefill;
     }
-    gpu.set({
-      busy: Math.min(1, busyMs / 1000),
-      prefill: busyMs === 0 ? 0 : prefillMs / busyMs,
-      usedMiB: 0.9 * 81_920,
-      totalMiB: 81_920,
-      tdpW: 400,
-    });
+    if (engine.startedMs !== null && fault !== "hang") busyMs += Math.max(0, nowMs - Math.max(engine.startedMs, nowMs - 1000));
+    gpu.set({ busy: Math.min(1, busyMs / 1000), prefill: busyMs === 0 ? 0 : prefillMs / busyMs, loaded: ready });
   }
 
   const server = createServer({ requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 75_000 }, (request, response) => {
@@ -396,19 +392,29 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
   });
 
   async function onFault(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let kind: Fault | undefined;
     let text = "";
-    for await (const chunk of request) text += chunk;
-    const kind = text === "" ? undefined : JSON.parse(text).kind;
-    if (!FAULTS.includes(kind)) return fail(response, 400, `no fault ${JSON.stringify(kind)}; there is ${FAULTS.join(", ")}`);
-    const before = fault;
+    try {
+      for await (const chunk of request) text += chunk;
+      const body = JSON.parse(text);
+      kind = FAULTS.find((one) => one === body.kind);
+    } catch {
+      kind = undefined;
+    }
+    if (kind === undefined) return fail(response, 400, `no fault ${text}; post {"kind": K} with K one of ${FAULTS.join(", ")}`);
+    const hung = fault === "hang";
     fault = kind;
     json(response, 200, { fault });
-    if (fault === "crash") setImmediate(options.onCrash ?? (() => process.exit(1)));
-    if (before === "hang" && fault === "none") {
+    if (fault === "crash") setImmediate(crash);
+    if (hung && fault !== "hang") {
       // The iteration under way took as long as the hang did.
       engine.stall(Math.max(0, clock.now() - (engine.nextIterationMs() ?? clock.now())));
       arm();
     }
+  }
+
+  function crash(): void {
+    (options.onCrash ?? (() => process.exit(1)))();
   }
 
   await new Promise<void>((resolve, reject) => {
@@ -439,6 +445,15 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
   };
 }
 
+/** The rest of an event of the stream, behind its text. */
+const tailOf = (kind: Active["kind"], reason: string | null) => {
+  const end = reason === null ? "null" : `"${reason}"`;
+  return kind === "chat"
+    ? `"},"logprobs":null,"finish_reason":${end},"token_ids":null}]}\n\n`
+    : `","logprobs":null,"finish_reason":${end},"stop_reason":null,"token_ids":null}]}\n\n`;
+};
+const goingOn = { chat: tailOf("chat", null), completions: tailOf("completions", null) } as const;
+
 const tokensOf = (text: string) => Math.max(1, Math.ceil(Buffer.byteLength(text) / 4));
 
 /** @returns null where the field that holds the prompt is missing or of another shape */
@@ -453,7 +468,8 @@ function countPrompt(kind: Active["kind"], body: Record<string, unknown>): numbe
   const { messages } = body;
   if (!Array.isArray(messages) || messages.length === 0) return null;
   let text = "";
-  for (const { content } of messages as { content?: unknown }[]) {
+  for (const message of messages as ({ content?: unknown } | null)[]) {
+    const content = message?.content;
     if (typeof content === "string") text += content;
     else if (Array.isArray(content)) for (const part of content) if (typeof part?.text === "string") text += part.text;
   }

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { GpuFacts } from "../engine/index.ts";
 
 const seconds = {
   ttft: [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560],
@@ -86,7 +87,7 @@ export function vllmMetrics(model: string, maxModelLen: number) {
 }
 
 /** A DCGM exporter's page for the GPUs of one replica, under the exporter's names. */
-export function dcgmMetrics(gpuModel: string, hostname: string, pod: string, gpus: number) {
+export function dcgmMetrics(facts: GpuFacts, hostname: string, pod: string, gpus: number) {
   const registry = new Registry();
   const labelNames = ["gpu", "UUID", "device", "modelName", "Hostname", "container", "namespace", "pod"];
   const gauge = (name: string, help: string) => new Gauge({ name, help, labelNames, registers: [registry] });
@@ -99,23 +100,28 @@ export function dcgmMetrics(gpuModel: string, hostname: string, pod: string, gpu
   const dram = gauge("DCGM_FI_PROF_DRAM_ACTIVE", "Ratio of cycles the device memory interface is active sending or receiving data.");
   return {
     registry,
-    /** `busy`: share of the last second in which a step ran; `prefill`: share of the tokens of that second that were prefill. */
-    set(at: { busy: number; prefill: number; usedMiB: number; totalMiB: number; tdpW: number }) {
+    /**
+     * `busy`: share of the last second in which a step ran; `prefill`: share of the tokens of that second that were prefill. Memory
+     * is reserved up front once weights are loaded. Power: 0.45 of TDP while decoding, toward all of it while prefilling.
+     */
+    set(at: { busy: number; prefill: number; loaded: boolean }) {
+      const usedMiB = Math.round(facts.memoryMiB * (at.loaded ? 0.9 : 0.01));
+      const idleW = 0.17 * facts.tdpWatts;
       for (let gpu = 0; gpu < gpus; gpu++) {
         const labels = {
           gpu: String(gpu),
           UUID: `GPU-${pod}-${gpu}`,
           device: `nvidia${gpu}`,
-          modelName: gpuModel,
+          modelName: facts.name,
           Hostname: hostname,
           container: "engine",
           namespace: "default",
           pod,
         };
         util.labels(labels).set(Math.round(100 * at.busy));
-        used.labels(labels).set(Math.round(at.usedMiB));
-        free.labels(labels).set(Math.round(at.totalMiB - at.usedMiB));
-        power.labels(labels).set(Math.round(70 + at.busy * at.tdpW * (0.45 + 0.4 * at.prefill)));
+        used.labels(labels).set(usedMiB);
+        free.labels(labels).set(facts.memoryMiB - usedMiB);
+        power.labels(labels).set(Math.round(idleW + at.busy * ((0.45 + 0.55 * at.prefill) * facts.tdpWatts - idleW)));
         active.labels(labels).set(at.busy);
         tensor.labels(labels).set(at.busy * (0.1 + 0.6 * at.prefill));
         dram.labels(labels).set(at.busy * (0.75 - 0.4 * at.prefill));
