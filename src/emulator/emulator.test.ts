@@ -98,6 +98,20 @@ it("is not healthy until its stages are over, then is, and tells them in order",
   expect(stages).toEqual(["provision", "pull", "load", "warmup", "ready"]);
 });
 
+it("a cold start takes what was asked for at the median, whatever the seed", async () => {
+  const clock = realClock(500);
+  const took = async (seed: number) => {
+    const ready = Promise.withResolvers<void>();
+    const startedMs = clock.now();
+    await start({ coldStartMs: 60_000, coldStartSigma: 0.25, seed, clock, onStage: (stage) => stage === "ready" && ready.resolve() });
+    await ready.promise;
+    return clock.now() - startedMs;
+  };
+  const lengths = (await Promise.all(Array.from({ length: 21 }, (_, seed) => took(seed + 1)))).sort((a, b) => a - b);
+  expect(lengths[10]).toBeGreaterThan(45_000);
+  expect(lengths[10]).toBeLessThan(90_000);
+});
+
 it("gives metrics under vLLM's and DCGM's names that our own readers understand", async () => {
   const emulator = await start();
   await (await post(emulator, "/v1/chat/completions", chat)).text();
