@@ -80,18 +80,22 @@ export function demoCommand(): Command {
         if (!flags.once && live) await new Promise(() => undefined);
         return report.failed > 0 ? 1 : 0;
       });
-      const code = await untilSignal(async () => {
-        stopLoad.abort();
-        hide();
-        const view = fleet.controller.view().endpoints[0];
-        await fleet.close("end");
-        if (view !== undefined) {
-          process.stdout.write(
-            `\n${view.totals?.arrived ?? 0} requests, ${view.totals?.failed ?? 0} failed; objective (TTFT ${seconds(view.objective.timeToFirstTokenMs / 1000)}, TPOT ${seconds(view.objective.timePerOutputTokenMs / 1000)}) met by ${view.attainment === null ? "–" : `${(100 * view.attainment).toFixed(2)} %`}; ${view.cost.replicaHours.toFixed(3)} replica-hours, cost ${view.cost.total.toFixed(3)}\n` +
-              `why each count:   ./bin/tidegate explain ${view.name} --last 5 --state ${flags.state}\nthe same again:   ./bin/tidegate replay --state ${flags.state}\n`,
-          );
-        }
-      }, ended);
+      const code = await untilSignal(
+        async () => {
+          stopLoad.abort();
+          hide();
+          const view = fleet.controller.view().endpoints[0];
+          await fleet.close("end");
+          if (view !== undefined) {
+            process.stdout.write(
+              `\n${view.totals?.arrived ?? 0} requests, ${view.totals?.failed ?? 0} failed; objective (TTFT ${seconds(view.objective.timeToFirstTokenMs / 1000)}, TPOT ${seconds(view.objective.timePerOutputTokenMs / 1000)}) met by ${view.attainment === null ? "–" : `${(100 * view.attainment).toFixed(2)} %`}; ${view.cost.replicaHours.toFixed(3)} replica-hours, cost ${view.cost.total.toFixed(3)}\n` +
+                `why each count:   ./bin/tidegate explain ${view.name} --last 5 --state ${flags.state}\nthe same again:   ./bin/tidegate replay --state ${flags.state}\n`,
+            );
+          }
+        },
+        () => fleet.controller.endNow(),
+        ended,
+      );
       process.exit(code === 130 ? 0 : code);
     });
 }

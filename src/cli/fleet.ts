@@ -118,16 +118,29 @@ export async function openLog(where: { readonly folder: string } | "stderr", lev
   return (at, message, fields = {}) => logger[at](fields, message);
 }
 
+/** Real time for the replicas to die when they are not waited for. */
+const endNowLimitMs = 10_000;
+
 /**
- * Runs until a signal: the first one ends gracefully, a second one at once.
+ * Runs until a signal: the first one ends gracefully, a second one ends the replicas at once, a third one only this process.
  * @returns the exit code
  */
-export function untilSignal(stop: (signal: NodeJS.Signals) => Promise<void>, done?: Promise<number>): Promise<number> {
+export function untilSignal(
+  stop: (signal: NodeJS.Signals) => Promise<void>,
+  stopNow: () => Promise<void>,
+  done?: Promise<number>,
+): Promise<number> {
   return new Promise((resolve, reject) => {
     let stopping = false;
+    let signals = 0;
     const onSignal = (signal: NodeJS.Signals) => {
       const code = signal === "SIGTERM" ? EXIT.terminated : EXIT.interrupted;
-      if (stopping) process.exit(code);
+      signals++;
+      if (signals > 2) process.exit(code);
+      if (stopping) {
+        void Promise.race([stopNow(), new Promise((wait) => setTimeout(wait, endNowLimitMs))]).finally(() => process.exit(code));
+        return;
+      }
       stopping = true;
       stop(signal).then(() => resolve(code), reject);
     };

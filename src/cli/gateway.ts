@@ -46,10 +46,13 @@ export function gatewayCommand(): Command {
         routing,
       });
       process.stdout.write(`gateway ${gateway.url}/v1   admin ${gateway.adminUrl}   Ctrl-C ends it\n`);
-      process.exitCode = await untilSignal(async () => {
-        process.stderr.write("tidegate: finishing the requests in flight; Ctrl-C again ends at once\n");
-        await gateway.close({ graceMs: graceS * 1000 });
-      });
+      process.exitCode = await untilSignal(
+        async () => {
+          process.stderr.write("tidegate: finishing the requests in flight; Ctrl-C again ends at once\n");
+          await gateway.close({ graceMs: graceS * 1000 });
+        },
+        () => gateway.close({ graceMs: 0 }),
+      );
       process.exit();
     });
 }

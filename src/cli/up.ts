@@ -78,13 +78,16 @@ export async function runLoop(
   const hide = await showFleet(fleet, live, [
     `${fleet.gatewayUrl === null ? "" : `gateway ${fleet.gatewayUrl}/v1   `}console ${fleet.adminUrl}   Ctrl-C ends ${flags.leave ? "and leaves the replicas running" : "everything"}`,
   ]);
-  process.exitCode = await untilSignal(async () => {
-    hide();
-    process.stderr.write(
-      flags.leave ? "tidegate: ending; the replicas go on\n" : "tidegate: draining and ending the replicas; Ctrl-C again ends at once\n",
-    );
-    await fleet.close(flags.leave ? "leave" : "end");
-  });
+  process.exitCode = await untilSignal(
+    async () => {
+      hide();
+      process.stderr.write(
+        flags.leave ? "tidegate: ending; the replicas go on\n" : "tidegate: draining and ending the replicas; Ctrl-C again ends at once\n",
+      );
+      await fleet.close(flags.leave ? "leave" : "end");
+    },
+    () => (flags.leave ? fleet.controller.close("leave") : fleet.controller.endNow()),
+  );
   process.exit();
 }
 

@@ -30,6 +30,8 @@ export interface Controller {
   endpoint(name: string): Runner;
   /** `leave`: replicas go on and are adopted at the next start; `end`: they are drained and ended. */
   close(how: "leave" | "end"): Promise<void>;
+  /** Ends all replicas at once, also while `close` waits for their requests. */
+  endNow(): Promise<void>;
 }
 
 /**
@@ -73,5 +75,6 @@ export async function startController(options: ControllerOptions): Promise<Contr
       return runner;
     },
     close,
+    endNow: async () => void (await Promise.allSettled([...runners.values()].map((runner) => runner.endNow()))),
   };
 }

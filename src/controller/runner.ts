@@ -62,6 +62,8 @@ export interface Runner {
   /** Ready: the last look at platform and doors went well. */
   healthy(): boolean;
   stop(how: "leave" | "end"): Promise<void>;
+  /** Ends every replica without waiting for what is in flight: for a second signal. */
+  endNow(): Promise<void>;
 }
 
 interface Trouble {
@@ -440,6 +442,12 @@ export function startRunner(options: RunnerOptions): Runner {
       wake("config");
     },
     healthy: () => status !== null && !troubles.has("platform") && !troubles.has("gateway"),
+    async endNow() {
+      stopped = true;
+      const first = platform.close("end");
+      await platform.close("end");
+      await first;
+    },
     async stop(how) {
       stopped = true;
       cancelTimer();

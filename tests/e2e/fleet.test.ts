@@ -159,3 +159,18 @@ it("kill -9 of the controller: the replicas go on, the next start adopts them an
   );
   expect((await run(["replay", "--state", one.state])).code).toBe(0);
 }, 60_000);
+
+it("a second signal ends the replicas at once, whatever is in flight, and leaves none behind", async () => {
+  const one = await fleet(config("{ kind: static, replicas: 2 }"), 1).then(async (made) => ({ ...made, up: made.begin() }));
+  await until(one.view, (view) => view.now?.ready === 2, 40_000);
+  const pids = (JSON.parse(readFileSync(join(one.state, "platform", "process-chat.json"), "utf8")).replicas as { pid: number }[]).map(
+    ({ pid }) => pid,
+  );
+  void chat(one.url, 5000).catch(() => undefined);
+  await until(one.view, (view) => (view.totals?.inFlight ?? 0) === 1);
+  one.up.process.kill("SIGTERM");
+  await one.up.saw("Ctrl-C again");
+  one.up.process.kill("SIGTERM");
+  expect((await one.up.ended).code).toBe(143);
+  expect(pids.filter(alive)).toEqual([]);
+}, 60_000);
