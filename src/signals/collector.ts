@@ -10,6 +10,7 @@ import {
   quantileSignals,
   RATE_NAMES,
 } from "../engine/index.ts";
+import { fetchText } from "../http/index.ts";
 import {
   type Clock,
   type Endpoint,
@@ -26,11 +27,17 @@ import {
   TidegateError,
 } from "../model/index.ts";
 import { every } from "./every.ts";
-import { createFetchText, type FetchText } from "./fetch-text.ts";
 import { createPrometheus, type PrometheusAnswer } from "./prometheus.ts";
 import { createSeriesBook } from "./series-book.ts";
 
 export type Log = (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
+
+/** The text of a page, in `timeoutMs` of real time. @throws TidegateError `signal/unreachable` */
+export type ReadPage = (url: string, options: { readonly timeoutMs: Ms; readonly signal: AbortSignal }) => Promise<string>;
+
+/** The text format first: OpenMetrics says nothing more that is read here. */
+const accept = "text/plain;version=0.0.4, application/openmetrics-text;version=1.0.0;q=0.5, */*;q=0.1";
+const overHttp: ReadPage = (url, options) => fetchText(url, { ...options, headers: { accept }, code: "signal/unreachable" });
 
 export interface CollectorOptions {
   readonly clock: Clock;
@@ -38,7 +45,7 @@ export interface CollectorOptions {
   /** What policies read: one that is worth sampling more often than `scrapeEveryMs` makes all pages be read that often. */
   readonly needs?: readonly Need[];
   /** For tests and for replicas that are reached in another way. */
-  readonly fetchText?: FetchText;
+  readonly readPage?: ReadPage;
 }
 
 /**
@@ -102,6 +109,7 @@ const summed: readonly SignalName[] = [
 ];
 const foldOf = (name: string): "sum" | "mean" | null =>
   !isSignalName(name) ? null : summed.includes(name) ? "sum" : name === "kv_used" || isGpu(name) ? "mean" : null;
+const isQuantile = (name: string) => /_p\d\d$/.test(name);
 const isGpu = (name: SignalName) => name.startsWith("gpu_") || name.endsWith("_active");
 const engineGauges = Object.keys(SIGNALS).filter((name) => foldOf(name) !== null && !isGpu(name as SignalName)) as SignalName[];
 const keysOf = (values: object | undefined | null) => Object.keys(values ?? {}) as SignalName[];
@@ -117,9 +125,8 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
   const timeoutMs = Math.max(shortestTimeoutMs, Math.min(longestTimeoutMs, (0.9 * everyMs) / clock.speed));
   const metricsPath = engine.kind === "ollama" ? null : engine.metricsPath;
   const sharedGpuUrl = engine.gpuMetrics !== null && /^https?:\/\//.test(engine.gpuMetrics) ? engine.gpuMetrics : null;
-  const http = options.fetchText === undefined ? createFetchText() : null;
-  const fetchText = options.fetchText ?? (http as NonNullable<typeof http>).fetchText;
-  const client = prometheus === null ? null : createPrometheus({ ...prometheus, timeoutMs: prometheus.timeoutMs });
+  const readPage = options.readPage ?? overHttp;
+  const client = prometheus === null ? null : createPrometheus(prometheus);
   /** What Prometheus is asked for is taken from there and not from pages. */
   const asked = new Set(prometheus?.queries.map(({ signal }) => signal));
   const book = createSeriesBook();
@@ -127,6 +134,7 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
   const faults = new Map<string, Fault>();
   let stopPages: (() => Promise<void>) | null = null;
   const stopQueries = client === null ? null : every(clock, everyMs, () => ask(client));
+  const ending = new AbortController();
   let closed = false;
 
   /** Remembers since when something has been failing, and says so once. */
@@ -151,7 +159,7 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
   };
 
   async function page<Report>(url: string, parse: (text: string, atMs: Ms) => Report): Promise<Report> {
-    const text = await fetchText(url, { timeoutMs, code: "signal/unreachable" });
+    const text = await readPage(url, { timeoutMs, signal: ending.signal });
     try {
       return parse(text, clock.now());
     } catch (error) {
@@ -198,7 +206,11 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
     for (const name of keysOf(report.counters)) add(name, report.counters[name]?.value as number, 0);
     for (const name of keysOf(derived?.rates)) add(name, derived?.rates[name] as number, derived?.windowMs as Ms);
     for (const name of keysOf(derived?.histograms)) add(name, derived?.histograms[name] as Histogram, derived?.windowMs as Ms);
-    for (const name of engineNames) if (!fresh.has(name)) fail(name, subject, { code: "signal/absent", sinceMs: report.atMs });
+    for (const name of engineNames) {
+      // Quiet for a while is no fault: a quantile without observations grows old.
+      if (isQuantile(name)) book.clear(name, subject);
+      else if (!fresh.has(name)) fail(name, subject, { code: "signal/absent", sinceMs: report.atMs });
+    }
     for (const name of fresh) engineNames.add(name);
 
     const windowed = windowOf(target.recent, report.atMs);
@@ -207,7 +219,6 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
       engineNames.add(name);
       put(name, subject, { atMs: report.atMs, windowMs: windowed.windowMs, value: quantiles[name] as number });
     }
-    // Quiet for a while is no fault: a quantile without observations grows old.
     return { derived, windowed: derived === null ? null : windowed };
   }
 
@@ -281,11 +292,10 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
     if (closed) return;
     // A replica that went while we read is not missing.
     const still = list.map((target) => targets.get(target.id) === target);
-    combine(
-      list.filter((_, at) => still[at]),
-      readings.filter((_, at) => still[at]),
-    );
-    combineGpus(readings, sharedReport ?? null);
+    const there = list.filter((_, at) => still[at]);
+    const read = readings.filter((_, at) => still[at]);
+    combine(there, read);
+    combineGpus(there, read, sharedReport ?? null);
   }
 
   const endpointEngineNames = new Set<SignalName>();
@@ -297,12 +307,16 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
       for (const name of endpointEngineNames) fail(name, endpointSubject, fault);
     };
     if (metricsPath === null) return;
-    if (list.length === 0) return failAll({ code: "no-replicas", sinceMs: nowMs });
+    if (list.length === 0) {
+      failAll({ code: "no-replicas", sinceMs: nowMs });
+      return;
+    }
     const reports = readings.flatMap(({ report }) => report ?? []);
     if (reports.length === 0) {
       const fault = list.find(({ engineFault }) => engineFault !== null)?.engineFault ?? { code: "partial", sinceMs: nowMs };
       if (endpointEngineNames.size === 0) for (const name of ["running", "waiting", "queue_depth"]) fail(name, endpointSubject, fault);
-      return failAll(fault);
+      failAll(fault);
+      return;
     }
     const atMs = Math.min(...reports.map((report) => report.atMs));
     const partial: Fault = { code: "partial", sinceMs: nowMs };
@@ -355,14 +369,18 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
       const overWindow = complete ? mergeHistograms(windows.flatMap((one) => one.histograms[name] ?? [])) : null;
       if (overWindow !== null) windowed[name] = overWindow;
     }
+    for (const name of endpointEngineNames) {
+      if (!isQuantile(name)) continue;
+      if (complete) book.clear(name, endpointSubject);
+      else short(name);
+    }
     const quantiles = quantileSignals(windowed);
     for (const name of keysOf(quantiles)) add(name, quantiles[name] as number, Math.max(...windows.map((one) => one.windowMs)));
-    if (!complete) for (const name of endpointEngineNames) if (/_p\d\d$/.test(name)) short(name);
   }
 
   const endpointGpuNames = new Set<SignalName>();
 
-  function combineGpus(readings: readonly Reading[], shared: GpuReport | TidegateError | null): void {
+  function combineGpus(list: readonly Target[], readings: readonly Reading[], shared: GpuReport | TidegateError | null): void {
     const add = (name: SignalName, atMs: Ms, value: number) => {
       endpointGpuNames.add(name);
       put(name, endpointSubject, { atMs, windowMs: 0, value });
@@ -396,7 +414,7 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
         add(name, Math.min(...having.map(({ atMs }) => atMs)), mean ? total / having.length : total);
       }
     }
-    const code = readings.length === 0 ? "no-replicas" : shared instanceof TidegateError ? shared.code : "partial";
+    const code = list.length === 0 ? "no-replicas" : (list.find(({ gpuFault }) => gpuFault !== null)?.gpuFault?.code ?? "partial");
     for (const name of endpointGpuNames) if (!fresh.has(name)) fail(name, endpointSubject, { code, sinceMs: clock.now() });
   }
 
@@ -454,8 +472,10 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
     const fold = foldOf(signal);
     const own = prometheus?.queries.some((query) => query.signal === signal && query.replicaLabel === null);
     if (fold === null || own || (values.length === 0 && !book.has(signal, endpointSubject))) return;
-    if (targets.size === 0) return book.fail(signal, endpointSubject, "no-replicas", atMs);
-    if (values.length < targets.size) return book.fail(signal, endpointSubject, "partial", atMs);
+    if (targets.size === 0 || values.length < targets.size) {
+      book.fail(signal, endpointSubject, targets.size === 0 ? "no-replicas" : "partial", atMs);
+      return;
+    }
     const total = values.reduce((a, b) => a + b, 0);
     book.add(signal, endpointSubject, { atMs, windowMs: 0, value: fold === "mean" ? total / values.length : total });
   }
@@ -491,7 +511,8 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
     collect: () => book.take(),
     async close() {
       closed = true;
-      await Promise.all([http?.close(), client?.close()]);
+      ending.abort();
+      await client?.close();
       await Promise.all([stopPages?.(), stopQueries?.()]);
     },
   };

@@ -1,7 +1,6 @@
 /** Where numbers come from: replicas' metrics pages, GPU exporters, a Prometheus server, and the gateway's ledger. */
-export { type Collector, type CollectorOptions, createCollector } from "./collector.ts";
+export { type Collector, type CollectorOptions, createCollector, type ReadPage } from "./collector.ts";
 export { createDoorSeries, type DoorMemory, type DoorSettings, doorSeries, emptyDoorMemory } from "./door-series.ts";
-export type { FetchOptions, FetchText } from "./fetch-text.ts";
 export {
   createPrometheus,
   type PrometheusAnswer,

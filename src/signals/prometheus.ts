@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Agent } from "undici";
 import { type Ms, messageOf, type PrometheusSpec, TidegateError } from "../model/index.ts";
-import { type Answer, exchange, reasonOf } from "./fetch-text.ts";
+import { type Answer, exchange, reasonOf } from "./exchange.ts";
 
 /** `value` may be NaN or infinite, as PromQL's may. */
 export interface PrometheusPoint {
@@ -75,7 +75,6 @@ export function createPrometheus(spec: Omit<PrometheusSpec, "queries">): Prometh
     let answer: Answer;
     try {
       answer = await exchange(url, dispatcher(), {
-        method: "POST",
         headers: {
           accept: "application/json",
           "content-type": "application/x-www-form-urlencoded",

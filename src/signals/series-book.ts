@@ -16,8 +16,9 @@ export interface SeriesBook {
   add(name: string, subject: Subject, sample: Sample): void;
   /** Marks a series, and makes it known when it is not; a fault that goes on keeps the time of its start. */
   fail(name: string, subject: Subject, code: string, sinceMs: Ms): void;
+  /** Takes the mark off a series that is well but has nothing to say. */
+  clear(name: string, subject: Subject): void;
   has(name: string, subject: Subject): boolean;
-  names(subject: Subject): readonly string[];
   drop(subject: Subject): void;
   /** All series, each with the samples added since the last call. */
   take(): Series[];
@@ -46,8 +47,11 @@ export function createSeriesBook(): SeriesBook {
       const one = entry(name, subject);
       if (one.fault?.code !== code) one.fault = { code, sinceMs };
     },
+    clear(name, subject) {
+      const one = books.get(keyOf(subject))?.get(name);
+      if (one !== undefined) one.fault = null;
+    },
     has: (name, subject) => books.get(keyOf(subject))?.has(name) ?? false,
-    names: (subject) => [...(books.get(keyOf(subject))?.keys() ?? [])],
     drop: (subject) => void books.delete(keyOf(subject)),
     take() {
       const all: Series[] = [];

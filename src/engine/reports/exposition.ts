@@ -40,9 +40,9 @@ export function parseExposition(text: string, keep: (name: string) => boolean = 
   return samples;
 
   function readLine(start: number, end: number): void {
-    const fail = (what: string): never => {
+    const fail = (what: string): TidegateError => {
       const line = text.slice(start, Math.min(end, start + 80));
-      throw new TidegateError("signal/malformed", `line ${lineNumber} is no metric (${what}): ${JSON.stringify(line)}`);
+      return new TidegateError("signal/malformed", `line ${lineNumber} is no metric (${what}): ${JSON.stringify(line)}`);
     };
     let at = start;
     const readName = () => {
@@ -53,7 +53,7 @@ export function parseExposition(text: string, keep: (name: string) => boolean = 
     };
     let name = readName();
     if (name !== "") {
-      if (at < end && !blank(text[at]) && text[at] !== "{") fail("name");
+      if (at < end && !blank(text[at]) && text[at] !== "{") throw fail("name");
       let wanted = kept.get(name);
       if (wanted === undefined) {
         wanted = keep(name);
@@ -61,10 +61,10 @@ export function parseExposition(text: string, keep: (name: string) => boolean = 
       }
       if (!wanted) {
         const last = Math.max(text.lastIndexOf(" ", end - 1), text.lastIndexOf("\t", end - 1), text.lastIndexOf("}", end - 1)) + 1;
-        if (last <= start || !looksLikeNumber.test(text[last] ?? "")) fail("value");
+        if (last <= start || !looksLikeNumber.test(text[last] ?? "")) throw fail("value");
         return;
       }
-    } else if (text[at] !== "{") fail("name");
+    } else if (text[at] !== "{") throw fail("name");
     const skip = () => {
       while (at < end && blank(text[at])) at++;
     };
@@ -73,7 +73,7 @@ export function parseExposition(text: string, keep: (name: string) => boolean = 
     if (text[at] === "{") {
       at++;
       for (skip(); text[at] !== "}"; skip()) {
-        if (at >= end) fail("unclosed labels");
+        if (at >= end) throw fail("unclosed labels");
         let label: string;
         let quoted = false;
         if (text[at] === '"') {
@@ -81,23 +81,23 @@ export function parseExposition(text: string, keep: (name: string) => boolean = 
           quoted = true;
         } else {
           label = readName();
-          if (label === "") fail("label name");
+          if (label === "") throw fail("label name");
         }
         skip();
         if (text[at] === "=") {
           at++;
           skip();
-          if (text[at] !== '"') fail("label value without quotes");
+          if (text[at] !== '"') throw fail("label value without quotes");
           labels[label] = readQuoted();
         } else if (quoted && name === "") name = label;
-        else fail("label without value");
+        else throw fail("label without value");
         skip();
         if (text[at] === ",") at++;
-        else if (text[at] !== "}") fail("labels");
+        else if (text[at] !== "}") throw fail("labels");
       }
       at++;
     }
-    if (name === "") fail("no name");
+    if (name === "") throw fail("no name");
     const token = () => {
       skip();
       const from = at;
@@ -105,17 +105,14 @@ export function parseExposition(text: string, keep: (name: string) => boolean = 
       return text.slice(from, at);
     };
     const value = numberOf(token());
-    if (value === null) {
-      fail("value");
-      return;
-    }
+    if (value === null) throw fail("value");
     const stamp = token();
     let atMs: Ms | null = null;
     if (stamp !== "" && !stamp.startsWith("#")) {
-      if (!number.test(stamp)) fail("timestamp");
+      if (!number.test(stamp)) throw fail("timestamp");
       atMs = Number(stamp) * timestampMs;
       const more = token();
-      if (more !== "" && !more.startsWith("#")) fail("text behind the timestamp");
+      if (more !== "" && !more.startsWith("#")) throw fail("text behind the timestamp");
     }
     if (!keep(name)) return;
     const sample = { name, labels, value, atMs };
@@ -134,7 +131,7 @@ export function parseExposition(text: string, keep: (name: string) => boolean = 
         at++;
         from = at + 1;
       }
-      if (at >= end) fail("unclosed quote");
+      if (at >= end) throw fail("unclosed quote");
       read += text.slice(from, at);
       at++;
       return read;
