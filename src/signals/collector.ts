@@ -511,6 +511,7 @@ export function createCollector(endpoint: Endpoint, options: CollectorOptions): 
     collect: () => book.take(),
     async close() {
       closed = true;
+      targets.clear();
       ending.abort();
       await client?.close();
       await Promise.all([stopPages?.(), stopQueries?.()]);

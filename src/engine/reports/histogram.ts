@@ -16,6 +16,13 @@ export function addHistograms(a: Histogram, b: Histogram): Histogram | null {
 export function mergeHistograms(all: readonly Histogram[]): Histogram | null {
   const [first, ...rest] = all;
   if (first === undefined) return null;
+  if (rest.every((other) => sameBounds(first.bounds, other.bounds))) {
+    return {
+      bounds: first.bounds,
+      counts: first.counts.map((_, at) => all.reduce((sum, one) => sum + (one.counts[at] as number), 0)),
+      sum: all.reduce((sum, one) => sum + one.sum, 0),
+    };
+  }
   const bounds = first.bounds.filter((bound) => rest.every((other) => other.bounds.includes(bound)));
   const counts = new Array<number>(bounds.length + 1).fill(0);
   let sum = 0;
