@@ -279,7 +279,17 @@ async function main(): Promise<void> {
   }
   const name = basename(values.model);
   let runner: Runner | null = null;
+  // Answers under way are finished before the end. Not left to the server's close: it also waits for a connection that a client
+  // opened and never used.
+  let open = 0;
+  let stopping = false;
   const server = createServer((request, response) => {
+    open++;
+    response.on("close", () => {
+      open--;
+      if (stopping && open === 0) process.exit(0);
+    });
+    if (stopping) response.setHeader("connection", "close");
     const path = (request.url ?? "/").split("?")[0] ?? "/";
     const refuse = (error: unknown) => {
       if (response.headersSent || response.destroyed) return response.destroy();
@@ -305,9 +315,9 @@ async function main(): Promise<void> {
   server.keepAliveTimeout = 120_000;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {
-      // Answers under way are finished; native threads would hold the process after that.
-      server.close(() => process.exit(0));
-      server.closeIdleConnections();
+      stopping = true;
+      server.close();
+      if (open === 0) process.exit(0);
     });
   }
   server.listen(Number(values.port), values.host);
