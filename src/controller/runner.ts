@@ -25,6 +25,7 @@ import type { Platform, PlatformStatus } from "../platforms/index.ts";
 import { createPolicy } from "../policy/index.ts";
 import { type Collector, createDoorSeries } from "../signals/index.ts";
 import type { Metrics } from "./metrics.ts";
+import { createSampleStore } from "./samples.ts";
 import { createLoop, type Loop, type Order, type Pin } from "./step.ts";
 import type { ColdStart, DecisionLine, EndpointView, Point } from "./view.ts";
 
@@ -95,6 +96,7 @@ export function startRunner(options: RunnerOptions): Runner {
   let status: PlatformStatus | null = null;
   let lastReport: DoorReport | null = null;
   let series: readonly Series[] = [];
+  const samples = createSampleStore();
   let lastTickMs: Ms | null = null;
   let cost = 0;
   let replicaMs = 0;
@@ -225,6 +227,7 @@ export function startRunner(options: RunnerOptions): Runner {
   function observeSeries(nowMs: Ms): void {
     const engineSeries = collector.collect(nowMs);
     series = doors.length > 0 ? doorSeries(engineSeries, lastReport, nowMs) : engineSeries;
+    samples.add(series);
   }
 
   function value(name: string, nowMs: Ms): number | null {
@@ -267,7 +270,7 @@ export function startRunner(options: RunnerOptions): Runner {
     const slots = doors.length > 0 && !troubles.has("gateway") ? pendingSlots : null;
     if (slots !== null) pendingSlots = [];
     const from = Object.values(status.pools).reduce((sum, pool) => sum + pool.wanted, 0);
-    const result = loop.step({ nowMs, cause, status, series, slots });
+    const result = loop.step({ nowMs, cause, status, series: samples.take(), slots });
     record(result.entries);
     const done: Entry[] = [];
     for (const order of result.orders) done.push(...loop.settle(order, await carryOut(order), clock.now()));
@@ -309,10 +312,10 @@ export function startRunner(options: RunnerOptions): Runner {
     await look();
     let nowMs = clock.now();
     if (status !== null) {
+      // A draining replica carries no new load. Its page is read only where no gateway tells when it is idle.
+      const isRead = (state: Replica["state"]) => state === "ready" || (state === "draining" && doors.length === 0);
       collector.targets(
-        status.replicas.flatMap((replica) =>
-          replica.url !== null && (replica.state === "ready" || replica.state === "draining") ? [{ id: replica.id, url: replica.url }] : [],
-        ),
+        status.replicas.flatMap((replica) => (replica.url !== null && isRead(replica.state) ? [{ id: replica.id, url: replica.url }] : [])),
       );
     }
     observeSeries(nowMs);
