@@ -1,7 +1,7 @@
 // `npm run test:integration [-- SUITE…]`: the suites that meet real servers. Each is a folder under tests/integration with a
 // `provision.ts` (gets what it needs, outside the tree, and says what it got) and tests that run only when that worked.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -65,7 +65,7 @@ for (const name of wanted.length > 0 ? wanted : all) {
   total.failed += Math.max(counts.numFailedTests, status === 0 ? 0 : 1);
   total.skipped += counts.numPendingTests;
   process.stdout.write(`${status === 0 ? "ok" : "FAILED"}: ${name} (${((performance.now() - startedAt) / 1000).toFixed(1)} s)\n`);
-  writeFileSync(report, "{}");
+  rmSync(report, { force: true });
 }
 process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
 process.exit(total.failed > 0 ? 1 : 0);

@@ -2,7 +2,7 @@ import { timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
-import type { AdminHandler } from "../controller/index.ts";
+import type { AdminHandler } from "../http/index.ts";
 import { messageOf, TidegateError } from "../model/index.ts";
 
 export interface AdminServer {

@@ -20,7 +20,7 @@ export function demoCommand(): Command {
       const usage = (message: string) => new TidegateError("usage", message);
       const { portOf, showFleet } = await import("./up.ts");
       const { openLog, readConfig, startFleet, untilSignal } = await import("./fleet.ts");
-      const { elapsed, seconds } = await import("./terminal.ts");
+      const { elapsed, percent, seconds } = await import("../console/index.ts");
       const { realClock } = await import("../clock/index.ts");
       const { builtinTrace } = await import("../traces/index.ts");
       const { runLoad } = await import("../load/index.ts");
@@ -88,7 +88,7 @@ export function demoCommand(): Command {
           await fleet.close("end");
           if (view !== undefined) {
             process.stdout.write(
-              `\n${view.totals?.arrived ?? 0} requests, ${view.totals?.failed ?? 0} failed; objective (TTFT ${seconds(view.objective.timeToFirstTokenMs / 1000)}, TPOT ${seconds(view.objective.timePerOutputTokenMs / 1000)}) met by ${view.attainment === null ? "–" : `${(100 * view.attainment).toFixed(2)} %`}; ${view.cost.replicaHours.toFixed(3)} replica-hours, cost ${view.cost.total.toFixed(3)}\n` +
+              `\n${view.totals?.arrived ?? 0} requests, ${view.totals?.failed ?? 0} failed; objective (TTFT ${seconds(view.objective.timeToFirstTokenMs / 1000)}, TPOT ${seconds(view.objective.timePerOutputTokenMs / 1000)}) met by ${percent(view.attainment)}; ${view.cost.replicaHours.toFixed(3)} replica-hours, cost ${view.cost.total.toFixed(3)}\n` +
                 `why each count:   ./bin/tidegate explain ${view.name} --last 5 --state ${flags.state}\nthe same again:   ./bin/tidegate replay --state ${flags.state}\n`,
             );
           }

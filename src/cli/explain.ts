@@ -25,8 +25,11 @@ export function explainCommand(): Command {
             `no endpoint ${JSON.stringify(endpoint)} in ${history.file}; it holds ${history.endpoints().join(", ") || "none"}`,
           );
         }
-        const moments = last === null ? [atMs] : history.latest(endpoint, "action", last).map((entry) => entry.atMs);
-        const found = moments.flatMap((moment) => explain(history.entries(endpoint, { toMs: moment + 60_000 }), moment) ?? []);
+        const newestMs = history.latest(endpoint, "decision", 1)[0]?.atMs ?? 0;
+        const moments = last === null ? [Math.min(atMs, newestMs)] : history.latest(endpoint, "action", last).map((entry) => entry.atMs);
+        // A decision is rarely older than its policy's interval: the whole history is read only where that was not enough.
+        const around = (moment: number, fromMs: number) => explain(history.entries(endpoint, { fromMs, toMs: moment + 60_000 }), moment);
+        const found = moments.flatMap((moment) => around(moment, moment - 3_600_000) ?? around(moment, Number.NEGATIVE_INFINITY) ?? []);
         if (found.length === 0)
           throw new TidegateError("usage", `nothing was decided for ${endpoint} by then; name a later time with --at`);
         if (options.output === "json") process.stdout.write(`${JSON.stringify(last === null ? found[0] : found, null, 2)}\n`);

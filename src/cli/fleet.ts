@@ -1,7 +1,6 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Log } from "../controller/index.ts";
-import { type Clock, type Door, type Endpoint, messageOf, TidegateError } from "../model/index.ts";
+import { type Clock, type Door, type Endpoint, type Log, messageOf, TidegateError } from "../model/index.ts";
 import { EXIT } from "./exit.ts";
 
 export interface FleetOptions {

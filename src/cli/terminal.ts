@@ -1,25 +1,10 @@
 import { styleText } from "node:util";
+import { elapsed, number, percent, seconds } from "../console/index.ts";
 import type { ControllerView, EndpointView, Point } from "../controller/index.ts";
 import type { Ms } from "../model/index.ts";
 
 type Style = Parameters<typeof styleText>[0];
 const paint = (style: Style, text: string) => styleText(style, text, { stream: process.stderr });
-
-/** `mm:ss`, or `h:mm:ss` from an hour on. */
-export function elapsed(ms: Ms): string {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  const two = (value: number) => String(value).padStart(2, "0");
-  const hours = Math.floor(seconds / 3600);
-  return `${hours > 0 ? `${hours}:` : ""}${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
-}
-
-/** Seconds at a reader's precision; "–" where nothing was measured. */
-export function seconds(value: number | null): string {
-  if (value === null) return "–";
-  return value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(value < 10 ? 2 : 1)} s`;
-}
-const number = (value: number | null, digits = 0) =>
-  value === null ? "–" : value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 const blocks = "▁▂▃▄▅▆▇█";
 /** A line of `width` blocks over the newest values, from 0 to the largest; a missing value is a gap, not a zero. */
@@ -104,10 +89,8 @@ export function renderEndpoint(
     `${label("Demand")}${`${number(now?.requestRate ?? null, 1)} req/s, ${number(now?.promptTokensPerSecond ?? null)} prompt tok/s, ${number(now?.outputTokensPerSecond ?? null)} output tok/s`.padEnd(52)}${line((point) => point.requestRate)}`,
     `${label("TTFT")}p95 ${bound(now?.ttftP95 ?? null, objective.timeToFirstTokenMs)} of ${seconds(objective.timeToFirstTokenMs / 1000)}, p99 ${seconds(now?.ttftP99 ?? null)}${" ".repeat(14)}${line((point) => point.ttftP95)}`,
     `${label("TPOT")}p95 ${bound(now?.tpotP95 ?? null, objective.timePerOutputTokenMs)} of ${seconds(objective.timePerOutputTokenMs / 1000)}; objective met by ${
-      view.attainment === null
-        ? "–"
-        : paint(view.attainment >= objective.attainment ? "green" : "red", `${(100 * view.attainment).toFixed(2)} %`)
-    } of ${number(100 * objective.attainment, 1)} %`,
+      view.attainment === null ? "–" : paint(view.attainment >= objective.attainment ? "green" : "red", percent(view.attainment))
+    } of ${percent(objective.attainment)}`,
     `${label("Queue")}${number(now?.queueDepth ?? null)} waiting, ${number(view.totals?.held ?? null)} held, ${number(view.totals?.inFlight ?? null)} in flight`,
     `${label("Requests")}${number(view.totals?.arrived ?? null)} arrived, ${number(view.totals?.completed ?? null)} completed, ${number(view.totals?.failed ?? null)} failed, ${number(view.totals?.cancelled ?? null)} cancelled, ${number(view.totals?.rejected ?? null)} rejected`,
     `${label("Cost")}${view.cost.total.toFixed(3)} so far, ${view.cost.perHour.toFixed(2)} an hour now, ${view.cost.replicaHours.toFixed(3)} replica-hours`,
@@ -172,9 +155,9 @@ export function plainLines(view: ControllerView, seen: Map<string, string>): rea
       say(
         `${endpoint.name} summary`,
         String(period),
-        `${endpoint.name}: ${now.ready} ready of ${now.wanted} wanted, ${number(now.requestRate, 1)} req/s, TTFT p95 ${seconds(now.ttftP95)}, TPOT p95 ${seconds(now.tpotP95)}, objective met by ${
-          endpoint.attainment === null ? "–" : `${(100 * endpoint.attainment).toFixed(2)} %`
-        }, cost ${endpoint.cost.total.toFixed(3)}`,
+        `${endpoint.name}: ${now.ready} ready of ${now.wanted} wanted, ${number(now.requestRate, 1)} req/s, TTFT p95 ${seconds(now.ttftP95)}, TPOT p95 ${seconds(now.tpotP95)}, objective met by ${percent(
+          endpoint.attainment,
+        )}, cost ${endpoint.cost.total.toFixed(3)}`,
       );
     }
   }

@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { fileURLToPath } from "node:url";
+import type { AdminHandler } from "../http/index.ts";
+
+export { elapsed, number, percent, seconds } from "./format.ts";
 
 interface Asset {
   readonly type: string;
@@ -14,7 +16,7 @@ const page = (name: string) => fileURLToPath(new URL(`./page/${name}`, import.me
  * checkout builds it at start, in some 100 ms.
  * @returns a handler that answers false for paths that are not the console's
  */
-export async function consoleHandler(): Promise<(request: IncomingMessage, response: ServerResponse) => boolean> {
+export async function consoleHandler(): Promise<AdminHandler> {
   const assets = await load();
   return (request, response) => {
     const path = (request.url ?? "/").split("?")[0] ?? "/";

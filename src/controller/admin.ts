@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AdminHandler } from "../http/index.ts";
 import { type Ms, messageOf, TidegateError } from "../model/index.ts";
 import type { Controller } from "./controller.ts";
 import { forever } from "./step.ts";
@@ -9,9 +10,6 @@ export interface LiveEvent {
   readonly view: ControllerView;
   readonly points: Readonly<Record<string, readonly Point[]>>;
 }
-
-/** @returns false where the path is none of its own, so that handlers can be chained on one port. */
-export type AdminHandler = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 const liveEveryRealMs = 1000;
 const heartbeatMs = 15_000;

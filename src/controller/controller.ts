@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { openHistory } from "../history/index.ts";
-import { type Clock, type Door, type Endpoint, TidegateError } from "../model/index.ts";
+import { type Clock, type Door, type Endpoint, type Log, TidegateError } from "../model/index.ts";
 import { createPlatform } from "../platforms/index.ts";
 import { createPolicy } from "../policy/index.ts";
 import { createCollector } from "../signals/index.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
-import { type Log, type Runner, startRunner } from "./runner.ts";
+import { type Runner, startRunner } from "./runner.ts";
 import type { ControllerView } from "./view.ts";
 
 /** Inside the state folder: what platforms remember of their replicas. */
@@ -50,9 +50,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
   };
   try {
     for (const endpoint of endpoints) {
+      const policy = createPolicy(endpoint);
       const platform = await createPlatform(endpoint, { stateFolder: join(stateFolder, platformFolder), clock, log });
-      const collector = createCollector(endpoint, { clock, log, needs: createPolicy(endpoint).needs });
-      runners.set(endpoint.name, startRunner({ endpoint, platform, collector, doors, history, clock, metrics, log }));
+      const collector = createCollector(endpoint, { clock, log, needs: policy.needs });
+      runners.set(endpoint.name, startRunner({ endpoint, policy, platform, collector, doors, history, clock, metrics, log }));
     }
   } catch (error) {
     await close("leave");

@@ -1,6 +1,6 @@
 /** The loop: observe, decide, act, settle, record; and its half of the admin API. */
-export { type AdminHandler, controllerHandler, type LiveEvent } from "./admin.ts";
+export { controllerHandler, type LiveEvent } from "./admin.ts";
 export { type Controller, type ControllerOptions, platformFolder, startController } from "./controller.ts";
-export type { Log, Runner } from "./runner.ts";
+export type { Runner } from "./runner.ts";
 export { createLoop, forever, type Loop, type Order, type StepInput, type StepResult } from "./step.ts";
 export type { ColdStart, ControllerView, DecisionLine, EndpointView, Point, ReplicaLine } from "./view.ts";

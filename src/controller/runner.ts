@@ -1,5 +1,5 @@
 import type { Entry, History } from "../history/index.ts";
-import { mergeReports } from "../ledger/index.ts";
+import { mergeReports, mergeSlots } from "../ledger/index.ts";
 import {
   type Cause,
   type Clock,
@@ -11,9 +11,11 @@ import {
   type DoorReport,
   type DoorTotals,
   type Endpoint,
+  type Log,
   type Ms,
   messageOf,
   type Outcome,
+  type Policy,
   type Replica,
   type Route,
   type Series,
@@ -22,8 +24,8 @@ import {
   TidegateError,
 } from "../model/index.ts";
 import type { Platform, PlatformStatus } from "../platforms/index.ts";
-import { createPolicy } from "../policy/index.ts";
 import { type Collector, createDoorSeries } from "../signals/index.ts";
+import { createDrains } from "./drains.ts";
 import type { Metrics } from "./metrics.ts";
 import { createSampleStore } from "./samples.ts";
 import { createLoop, type Loop, type Order, type Pin } from "./step.ts";
@@ -31,14 +33,19 @@ import type { ColdStart, DecisionLine, EndpointView, Point } from "./view.ts";
 
 /** How often the surroundings are looked at between decisions: routes, drains, charts. */
 const tickMs: Ms = 1000;
+/** Between two looks, however long one took. */
+const shortestPauseMs: Ms = 50;
 /** Routes are said again this often, so that a gateway that restarted learns them. */
 const repeatRoutesMs: Ms = 5000;
+/** Rows of the ledger kept while the policy cannot be asked; the oldest go first. */
+const keptSlots = 20_000;
 const keptPoints = 1800;
 const keptDecisions = 200;
 const keptColdStarts = 100;
 
 export interface RunnerOptions {
   readonly endpoint: Endpoint;
+  readonly policy: Policy;
   readonly platform: Platform;
   readonly collector: Collector;
   /** Empty where no gateway of ours is in the path. */
@@ -48,8 +55,6 @@ export interface RunnerOptions {
   readonly metrics: Metrics;
   readonly log: Log;
 }
-export type Log = (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
-
 /** One endpoint's loop in the world: gathers, asks the policy when it is due, carries out, records. */
 export interface Runner {
   readonly name: string;
@@ -74,9 +79,9 @@ interface Trouble {
 }
 
 export function startRunner(options: RunnerOptions): Runner {
-  const { endpoint, platform, collector, doors, history, clock, metrics, log } = options;
+  const { endpoint, policy, platform, collector, doors, history, clock, metrics, log } = options;
   const saved = history.load(endpoint.name);
-  const loop: Loop = createLoop(endpoint, createPolicy(endpoint), platform.acts, saved);
+  const loop: Loop = createLoop(endpoint, policy, platform.acts, saved);
   const doorSeries = createDoorSeries();
   const doorEndpoint: DoorEndpoint = {
     name: endpoint.name,
@@ -86,8 +91,9 @@ export function startRunner(options: RunnerOptions): Runner {
   };
   const cursors: (string | null)[] = doors.map(() => null);
   const troubles = new Map<string, Trouble>();
+  const drains = createDrains();
   const routesSaid = { text: "", atMs: Number.NEGATIVE_INFINITY };
-  const settledColdStarts = new Set<string>();
+  let settledColdStarts = new Set<string>();
   const points: Point[] = [];
   const decisions: DecisionLine[] = [];
   const coldStarts: ColdStart[] = [];
@@ -95,6 +101,8 @@ export function startRunner(options: RunnerOptions): Runner {
   let pendingEntries: Entry[] = [];
   let status: PlatformStatus | null = null;
   let lastReport: DoorReport | null = null;
+  /** When it was asked for. */
+  let reportAskedMs: Ms = Number.NEGATIVE_INFINITY;
   let series: readonly Series[] = [];
   const samples = createSampleStore();
   let lastTickMs: Ms | null = null;
@@ -140,6 +148,7 @@ export function startRunner(options: RunnerOptions): Runner {
     } catch (error) {
       trouble("platform", error);
     }
+    const askedMs = clock.now();
     const reports = await Promise.all(
       doors.map(async (door, at) => {
         try {
@@ -155,6 +164,8 @@ export function startRunner(options: RunnerOptions): Runner {
     trouble("gateway", failed ?? null);
     const answered = reports.filter((report): report is DoorReport => !(report instanceof Error));
     for (const report of answered) pendingSlots.push(...report.slots);
+    pendingSlots = pendingSlots.slice(-keptSlots);
+    reportAskedMs = askedMs;
     lastReport = failed === undefined && answered.length > 0 ? mergeReports(answered) : null;
   }
 
@@ -170,20 +181,19 @@ export function startRunner(options: RunnerOptions): Runner {
     const said = await Promise.allSettled(doors.map((door) => door.setRoutes(doorEndpoint, routes)));
     const refused = said.find((result) => result.status === "rejected");
     trouble("routes", refused === undefined ? null : refused.reason);
-    if (refused === undefined) Object.assign(routesSaid, { text, atMs: nowMs });
+    if (refused !== undefined) return;
+    Object.assign(routesSaid, { text, atMs: nowMs });
+    drains.said(routes, clock.now());
   }
 
-  /** Ends draining replicas that have nothing left to do. Only what was seen after routing stopped counts. */
+  /** Ends draining replicas that have nothing left to do. */
   function drain(): void {
     for (const replica of status?.replicas ?? []) {
       if (replica.state !== "draining") continue;
-      const since = replica.entered.draining ?? Number.POSITIVE_INFINITY;
       if (doors.length > 0) {
-        if (!routesSaid.text.includes(JSON.stringify({ replica: replica.id, url: replica.url, state: "draining" }))) continue;
-        if (lastReport === null || lastReport.atMs < since) continue;
-        const inFlight = lastReport.replicas.find((at) => at.replica === replica.id)?.inFlight ?? 0;
-        if (inFlight === 0) platform.drained(replica.id);
+        if (drains.idle(replica.id, lastReport, reportAskedMs)) platform.drained(replica.id);
       } else {
+        const since = replica.entered.draining ?? Number.POSITIVE_INFINITY;
         const fresh = (name: string) => {
           const found = series.find((one) => one.name === name && one.subject.kind === "replica" && one.subject.id === replica.id)?.latest;
           return found !== undefined && found !== null && found.atMs > since ? found.value : null;
@@ -196,6 +206,8 @@ export function startRunner(options: RunnerOptions): Runner {
   function account(nowMs: Ms): void {
     const elapsedMs = lastTickMs === null ? 0 : nowMs - lastTickMs;
     lastTickMs = nowMs;
+    const present = new Set(status?.replicas.map(({ id }) => id));
+    settledColdStarts = new Set([...settledColdStarts].filter((id) => present.has(id)));
     for (const replica of status?.replicas ?? []) {
       if (replica.state !== "gone" && replica.state !== "failed") {
         cost += (priceOf(replica) * elapsedMs) / 3_600_000;
@@ -263,11 +275,11 @@ export function startRunner(options: RunnerOptions): Runner {
   }
 
   async function decide(cause: Cause): Promise<void> {
-    if (status === null) return; // never seen the platform: there is nothing to decide about
-    if (troubles.has("platform") && cause !== "held") return; // its counts are old: hold
+    // Never seen, or its counts are old: there is nothing to decide about, and nobody to ask.
+    if (status === null || troubles.has("platform")) return;
     const nowMs = clock.now();
     // A gateway that is silent is not one where nothing happened: its seconds come with a later report.
-    const slots = doors.length > 0 && !troubles.has("gateway") ? pendingSlots : null;
+    const slots = doors.length > 0 && !troubles.has("gateway") ? mergeSlots(pendingSlots) : null;
     if (slots !== null) pendingSlots = [];
     const from = Object.values(status.pools).reduce((sum, pool) => sum + pool.wanted, 0);
     const result = loop.step({ nowMs, cause, status, series: samples.take(), slots });
@@ -347,9 +359,10 @@ export function startRunner(options: RunnerOptions): Runner {
       )
       .finally(() => {
         running = null;
+        // Due and yet not asked (the platform is away): the next look is a tick later, not at once.
+        const dueMs = loop.nextAtMs > clock.now() ? loop.nextAtMs : Number.POSITIVE_INFINITY;
         if (pendingCause !== null) schedule(0);
-        else
-          schedule(Math.max(0, Math.min(tickMs, Math.max(loop.nextAtMs - clock.now(), 50)) - Math.max(0, clock.now() - startMs - tickMs)));
+        else schedule(Math.max(shortestPauseMs, Math.min(startMs + tickMs, dueMs) - clock.now()));
       });
   }
 
@@ -471,11 +484,11 @@ export function startRunner(options: RunnerOptions): Runner {
 }
 
 /** Steps that say how the number was reached at the end, not why: the counts beside them say that already. */
-const closing: ReadonlySet<string> = new Set(["scale", "hold", "otherwise"]);
+const closingCodes: ReadonlySet<string> = new Set(["scale", "hold", "otherwise"]);
 
 /** What was seen and what it took: the first step and the last one that decided. */
 function reasonOf(decision: Decision): string {
-  const steps = decision.steps.filter(({ code }) => !closing.has(code));
+  const steps = decision.steps.filter(({ code }) => !closingCodes.has(code));
   const texts = [steps[0], steps.at(-1)].flatMap((step) => step?.text ?? []);
   if (texts.length === 0)
     return decision.steps.at(-1)?.text ?? (Object.values(decision.wants).every(({ kind }) => kind === "hold") ? "holds" : "as asked");

@@ -11,22 +11,18 @@ export {
 export { type IterationWork, iterationMs, prefillAttentionMs } from "./iteration.ts";
 export { type EngineProfile, findProfile, GPUS, type GpuFacts, PROFILES } from "./profiles.ts";
 export {
-  addHistograms,
   type CounterReading,
   type CumulativeHistogram,
-  countOf,
   type Derived,
   derive,
   type EngineReport,
   foldGpus,
   type GpuDevice,
   type GpuReport,
-  mergeHistograms,
   type PageSample,
   parseEnginePage,
   parseExposition,
   parseGpuPage,
-  quantileOf,
   quantileSignals,
   RATE_NAMES,
 } from "./reports/index.ts";

@@ -1,12 +1,10 @@
 import { timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { z } from "zod";
+import type { AdminHandler } from "../http/index.ts";
 import { messageOf, TidegateError } from "../model/index.ts";
 import type { Gateway } from "./contract.ts";
 import { listen, urlOf } from "./listen.ts";
-
-/** @returns false where the path is not its own */
-export type AdminHandler = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 const heartbeatMs = 15_000;
 const maxBodyBytes = 4 * 1024 * 1024;

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { emptyHistogram } from "../ledger/index.ts";
-import type { Clock, DoorEndpoint, DoorReport, Route } from "../model/index.ts";
+import type { Clock, DoorEndpoint, DoorReport, Log, Route } from "../model/index.ts";
 import type { Routing } from "../routing/index.ts";
 import { startAdminServer } from "./admin.ts";
 import type { Gateway } from "./contract.ts";
@@ -14,8 +14,6 @@ import { type Refusal, refuse } from "./openai-error.ts";
 import { type RequestFacts, readRequest } from "./request.ts";
 import type { TransportFactory } from "./transport.ts";
 import { undiciTransport } from "./undici-transport.ts";
-
-export type Log = (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
 export interface GatewayOptions {
   /** 0: any free one. */

@@ -6,26 +6,20 @@ export interface Explanation {
   readonly observation: Observation;
   readonly decision: Decision;
   readonly actions: readonly Action[];
-  /** The last earlier decision that wanted another count, where one is kept. */
-  readonly changedSince: { readonly atMs: Ms; readonly decision: Decision } | null;
 }
 
 /** @returns the decision in force at `atMs` with what became of it; null where none was recorded by then. */
 export function explain(entries: Iterable<Entry>, atMs: Ms): Explanation | null {
   let found: Extract<Entry, { kind: "decision" }> | undefined;
   let actions: Action[] = [];
-  let changedSince: Explanation["changedSince"] = null;
   for (const entry of entries) {
     if (entry.kind === "decision") {
       if (entry.atMs > atMs) break;
-      if (found !== undefined && JSON.stringify(found.decision.wants) !== JSON.stringify(entry.decision.wants)) {
-        changedSince = { atMs: found.atMs, decision: found.decision };
-      }
       found = entry;
       actions = [];
     } else if (entry.kind === "action" && found !== undefined && entry.action.seq === found.decision.seq) actions.push(entry.action);
   }
-  return found === undefined ? null : { atMs: found.atMs, observation: found.observation, decision: found.decision, actions, changedSince };
+  return found === undefined ? null : { atMs: found.atMs, observation: found.observation, decision: found.decision, actions };
 }
 
 const clockTime = (ms: Ms) => new Date(ms).toISOString().replace("T", " ").slice(0, 19);

@@ -1,4 +1,4 @@
 /** What was observed, decided and done, kept: explain and replay give the same answer as the loop gave. */
 export { type Explanation, explain, sentences } from "./explain.ts";
-export { type Difference, type ReplayReport, replay, wantsOf } from "./replay.ts";
+export { type Difference, type ReplayReport, replay } from "./replay.ts";
 export { type Action, type Entry, type History, openHistory, type Saved } from "./store.ts";

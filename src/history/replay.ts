@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Decision, Json, Ms, Policy } from "../model/index.ts";
+import type { Json, Ms, Policy } from "../model/index.ts";
 import { createPolicy } from "../policy/index.ts";
 import type { Entry } from "./store.ts";
 
@@ -77,9 +77,3 @@ export function replay(entries: Iterable<Entry>): ReplayReport {
 }
 
 const plain = (value: Json): Json => JSON.parse(JSON.stringify(value));
-
-/** The wanted counts of two Decisions in words, for a reader who has to tell what differs. */
-export const wantsOf = (decision: Decision): string =>
-  Object.entries(decision.wants)
-    .map(([pool, want]) => `${pool}: ${want.kind === "scale" ? `${want.replicas} replicas` : want.kind}`)
-    .join(", ");

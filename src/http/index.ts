@@ -1,3 +1,4 @@
 /** Fetching text and JSON with trouble translated, and the client of a gateway's admin API. */
 export { type AdminDoorOptions, adminDoor } from "./admin-door.ts";
+export type { AdminHandler } from "./admin-handler.ts";
 export { type FetchOptions, fetchJson, fetchText } from "./fetch.ts";

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { countOf, emptyHistogram, LATENCY_BOUNDS, latencyBucket, mergeHistograms, quantile, subtract } from "./index.ts";
+import { quantileOf } from "../model/index.ts";
+import { emptyHistogram, LATENCY_BOUNDS, latencyBucket } from "./index.ts";
 
 const of = (values: readonly number[]) => {
   const histogram = { ...emptyHistogram(), counts: [...emptyHistogram().counts] };
@@ -27,7 +28,7 @@ it("reads a quantile within 12.3 % of the true one", () => {
         const sorted = [...values].sort((a, b) => a - b);
         const rank = Math.max(0, Math.ceil(q * sorted.length - 1e-9) - 1);
         const exact = sorted[rank] as number;
-        expect(Math.abs((quantile(of(values), q) as number) / exact - 1)).toBeLessThanOrEqual(0.123);
+        expect(Math.abs((quantileOf(of(values), q) as number) / exact - 1)).toBeLessThanOrEqual(0.123);
       },
     ),
   );
@@ -39,16 +40,5 @@ it.each([
   { rule: "from zero in the first", counts: [4, 0, 0], q: 0.25, value: 0.25 },
   { rule: "the largest bound in the open last one", counts: [0, 0, 3], q: 0.5, value: 2 },
 ])("quantile: $rule", ({ counts, q, value }) => {
-  expect(quantile({ bounds: [1, 2], counts, sum: 0 }, q)).toBe(value);
-});
-
-it("merges and subtracts, and says where it cannot", () => {
-  const [a, b] = [of([0.1, 0.2]), of([3])];
-  const both = mergeHistograms([a, b]);
-  expect(countOf(both)).toBe(3);
-  expect(subtract(both, a)?.counts).toEqual(b.counts);
-  expect(subtract(a, both)).toBeNull();
-  expect(subtract(a, { bounds: [1], counts: [0, 0], sum: 0 })).toBeNull();
-  expect(() => mergeHistograms([a, { bounds: [1], counts: [0, 0], sum: 0 }])).toThrow("different bounds");
-  expect(countOf(mergeHistograms([]))).toBe(0);
+  expect(quantileOf({ bounds: [1, 2], counts, sum: 0 }, q)).toBe(value);
 });

@@ -1,5 +1,5 @@
 /** What happened at the door, in slots of one second, and the arithmetic on it. Pure: the caller brings the time. */
-export { countOf, emptyHistogram, LATENCY_BOUNDS, latencyBucket, mergeHistograms, quantile, subtract } from "./histogram.ts";
+export { emptyHistogram, LATENCY_BOUNDS, latencyBucket } from "./histogram.ts";
 export {
   type Arrival,
   createLedger,

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import type { DoorTotals } from "../model/index.ts";
-import { createLedger, type Ending, type Ledger, mergeReports, quantile, type Ticket } from "./index.ts";
+import { type DoorTotals, quantileOf } from "../model/index.ts";
+import { createLedger, type Ending, type Ledger, mergeReports, type Ticket } from "./index.ts";
 
 const objective = { attainment: 0.99, timeToFirstTokenMs: 1000, timePerOutputTokenMs: 50 };
 const ledgerOf = (more = {}) => createLedger({ objective, ...more });
@@ -94,7 +94,7 @@ it("counts no latency of an answer that says nothing of the fleet, and no e2e of
   ledger.finish(cancelled, 5000, "cancelled");
   const { latency, totals } = ledger.report(7000, null);
   expect(totals.withinObjective).toBe(1);
-  expect(quantile(latency.e2e, 0.5)).toBeNull();
+  expect(quantileOf(latency.e2e, 0.5)).toBeNull();
   expect(latency.ttft.sum).toBe(5);
 });
 

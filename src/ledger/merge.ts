@@ -1,5 +1,4 @@
-import type { DoorReplica, DoorReport, DoorTotals, Slot } from "../model/index.ts";
-import { mergeHistograms } from "./histogram.ts";
+import { type DoorLatency, type DoorReplica, type DoorReport, type DoorTotals, mergeHistograms, type Slot } from "../model/index.ts";
 
 /**
  * Reports of several gateways of one endpoint as one: everything is summed, means of slots too, for each gateway sees its own
@@ -10,15 +9,12 @@ export function mergeReports(reports: readonly DoorReport[]): DoorReport {
   const [first, ...rest] = reports;
   if (first === undefined) throw new RangeError("no report to merge: a ledger that is absent is not an empty one");
   if (rest.length === 0) return first;
+  const latency = (name: keyof DoorLatency) => mergeHistograms(reports.map((report) => report.latency[name])) ?? first.latency[name];
   return {
     cursor: JSON.stringify(reports.map((report) => report.cursor)),
     atMs: Math.min(...reports.map((report) => report.atMs)),
     slots: mergeSlots(reports.flatMap((report) => report.slots)),
-    latency: {
-      ttft: mergeHistograms(reports.map((report) => report.latency.ttft)),
-      tpot: mergeHistograms(reports.map((report) => report.latency.tpot)),
-      e2e: mergeHistograms(reports.map((report) => report.latency.e2e)),
-    },
+    latency: { ttft: latency("ttft"), tpot: latency("tpot"), e2e: latency("e2e") },
     replicas: mergeReplicas(reports.flatMap((report) => report.replicas)),
     totals: reports.map((report) => report.totals).reduce(addTotals),
   };

@@ -1,4 +1,4 @@
-import type { Clock, Endpoint, Outcome, PoolStatus, Replica, Want } from "../model/index.ts";
+import type { Clock, Endpoint, Log, Outcome, PoolStatus, Replica, Want } from "../model/index.ts";
 
 /** A replica as the platform sees it, with where it answers; `url` is null until it has an address. */
 export interface PlatformReplica extends Replica {
@@ -43,5 +43,5 @@ export type PlatformFactory = (endpoint: Endpoint, context: PlatformContext) => 
 export interface PlatformContext {
   readonly stateFolder: string;
   readonly clock: Clock;
-  readonly log: (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
+  readonly log: Log;
 }

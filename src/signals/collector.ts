@@ -4,7 +4,6 @@ import {
   type EngineReport,
   foldGpus,
   type GpuReport,
-  mergeHistograms,
   parseEnginePage,
   parseGpuPage,
   quantileSignals,
@@ -16,7 +15,9 @@ import {
   type Endpoint,
   type Histogram,
   isSignalName,
+  type Log,
   type Ms,
+  mergeHistograms,
   messageOf,
   type Need,
   type Sample,
@@ -29,8 +30,6 @@ import {
 import { every } from "./every.ts";
 import { createPrometheus, type PrometheusAnswer } from "./prometheus.ts";
 import { createSeriesBook } from "./series-book.ts";
-
-export type Log = (level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
 /** The text of a page, in `timeoutMs` of real time. @throws TidegateError `signal/unreachable` */
 export type ReadPage = (url: string, options: { readonly timeoutMs: Ms; readonly signal: AbortSignal }) => Promise<string>;

@@ -1,5 +1,17 @@
-import { addHistograms, countOf, mergeHistograms, quantileSignals } from "../engine/index.ts";
-import type { DoorLatency, DoorReport, Histogram, Ms, Sample, Series, SignalName, Slot } from "../model/index.ts";
+import { quantileSignals } from "../engine/index.ts";
+import {
+  addHistograms,
+  countOf,
+  type DoorLatency,
+  type DoorReport,
+  type Histogram,
+  type Ms,
+  mergeHistograms,
+  type Sample,
+  type Series,
+  type SignalName,
+  type Slot,
+} from "../model/index.ts";
 
 export interface DoorSettings {
   /** Rates are means over the last so many closed seconds. */

@@ -2,7 +2,7 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Point } from "../../controller/index.ts";
-import { elapsed, number } from "./format.ts";
+import { elapsed, number } from "../format.ts";
 
 export interface Line {
   readonly label: string;

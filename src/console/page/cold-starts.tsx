@@ -1,6 +1,6 @@
 import type { EndpointView } from "../../controller/index.ts";
 import type { Stage } from "../../model/index.ts";
-import { elapsed, seconds } from "./format.ts";
+import { elapsed, seconds } from "../format.ts";
 
 const stageColour: Readonly<Record<Stage, string>> = {
   schedule: "#57606a",

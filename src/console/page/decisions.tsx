@@ -1,5 +1,5 @@
 import type { EndpointView } from "../../controller/index.ts";
-import { elapsed } from "./format.ts";
+import { elapsed } from "../format.ts";
 
 /** The decision log: what changed and why; every step at a click. */
 export function Decisions({ view, startMs }: { view: EndpointView; startMs: number }) {

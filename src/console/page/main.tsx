@@ -1,10 +1,10 @@
 import { computed, signal } from "@preact/signals";
 import { render } from "preact";
 import type { ControllerView, EndpointView, LiveEvent, Point } from "../../controller/index.ts";
+import { elapsed, number, percent, seconds } from "../format.ts";
 import { Chart, type Line } from "./chart.tsx";
 import { ColdStarts } from "./cold-starts.tsx";
 import { Decisions } from "./decisions.tsx";
-import { elapsed, number, percent, seconds } from "./format.ts";
 import { Replicas } from "./replicas.tsx";
 import "./style.css";
 

@@ -1,5 +1,5 @@
 import type { EndpointView } from "../../controller/index.ts";
-import { elapsed, number } from "./format.ts";
+import { elapsed, number } from "../format.ts";
 
 /** A chip a replica: its state, for how long, and what it does. */
 export function Replicas({ view, nowMs }: { view: EndpointView; nowMs: number }) {

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { addHistograms, countOf, derive, mergeHistograms, parseEnginePage, quantileOf, quantileSignals } from "./index.ts";
+import { addHistograms, countOf, mergeHistograms, quantileOf } from "../../model/index.ts";
+import { derive, parseEnginePage, quantileSignals } from "./index.ts";
 
 const report = (atMs: number, lines: readonly string[]) => parseEnginePage("vllm", `${lines.join("\n")}\n`, atMs);
 const counters = (prompt: number, gen: number, finished: number) => [

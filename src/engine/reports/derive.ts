@@ -1,6 +1,5 @@
-import type { Histogram, Ms, SignalName } from "../../model/index.ts";
+import { type Histogram, type Ms, quantileOf, type SignalName, sameBounds } from "../../model/index.ts";
 import type { CumulativeHistogram, EngineReport } from "./engine-page.ts";
-import { quantileOf, sameBounds } from "./histogram.ts";
 
 /** What happened at a replica between two readings of its page. */
 export interface Derived {

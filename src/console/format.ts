@@ -1,4 +1,4 @@
-/** How the console writes numbers. A reading that is absent is a dash, never 0. */
+/** How the faces, page and terminal, write numbers. A reading that is absent is a dash, never 0. */
 export function elapsed(ms: number): string {
   const all = Math.max(0, Math.floor(ms / 1000));
   const two = (value: number) => String(value).padStart(2, "0");

@@ -1,4 +1,4 @@
-import type { Histogram } from "../../model/index.ts";
+import type { Histogram } from "./signal.ts";
 
 /** How many observations it holds. */
 export const countOf = (histogram: Histogram): number => histogram.counts.reduce((sum, count) => sum + count, 0);
