@@ -46,7 +46,7 @@ it("fills in every default", () => {
     ],
     objective: { attainment: 0.99, timeToFirstTokenMs: 2_000, timePerOutputTokenMs: 50 },
     policy: { kind: "slo", spec: { intervalMs: 5_000, coldStartMs: 60_000, quantile: 0.95, zeroAfterMs: 600_000 } },
-    gateway: { maxHeld: 1000, holdTimeoutMs: 600_000, upstreamTimeoutMs: 120_000, maxBodyBytes: 10_485_760, attempts: 3 },
+    gateway: { maxHeld: 1000, holdTimeoutMs: 600_000, upstreamTimeoutMs: 600_000, maxBodyBytes: 10_485_760, attempts: 3 },
     metrics: {},
     prometheus: null,
     scrapeEveryMs: 5_000,

@@ -169,7 +169,9 @@ const signals = z.strictObject({
 const gateway = z.strictObject({
   maxHeld: count.default(DEFAULTS.gateway.maxHeld).describe("requests held while no replica is ready; one more is rejected"),
   holdTimeout: duration.prefault(DEFAULTS.gateway.holdTimeout).describe("longest time a request is held"),
-  upstreamTimeout: longDuration.prefault(DEFAULTS.gateway.upstreamTimeout).describe("longest silence of a replica"),
+  upstreamTimeout: longDuration
+    .prefault(DEFAULTS.gateway.upstreamTimeout)
+    .describe("longest silence of a replica; a request queued in its engine is silent too"),
   maxBody: bytes.prefault(DEFAULTS.gateway.maxBody).describe("largest request body"),
   attempts: positive.default(DEFAULTS.gateway.attempts).describe("at all, on different replicas, while no byte of the answer has come"),
 });

@@ -47,6 +47,24 @@ it("streams a chat as vLLM frames it: role first, a chunk a token, the finish re
   expect(new Set(chunks.map(({ id }) => id)).size).toBe(1);
 });
 
+it("says nothing but the head before the first token", async () => {
+  const emulator = await start({
+    clock: realClock(1),
+    engine: { maxNumSeqs: 1, maxNumBatchedTokens: 2048, kvCapacityTokens: profile.kvCapacityTokens, watermark: 0.01, overheadMs: 1.5 },
+  });
+  const first = await post(emulator, "/v1/chat/completions", { ...chat, max_tokens: 25, stream: true });
+  const queued = await post(emulator, "/v1/chat/completions", { ...chat, max_tokens: 1, stream: true });
+  const ends: string[] = [];
+  await Promise.all([
+    first.text().then(() => ends.push("first ended")),
+    queued.body
+      ?.getReader()
+      .read()
+      .then(() => ends.push("queued began")),
+  ]);
+  expect(ends).toEqual(["first ended", "queued began"]);
+});
+
 it("answers completions whole, with natural lengths from the seed", async () => {
   const lengths = async () => {
     const emulator = await start({ seed: 5 });

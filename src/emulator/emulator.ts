@@ -180,6 +180,9 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     if (request.firstMs === null) {
       request.firstMs = atMs;
       metrics.ttft.observe((atMs - request.arrivedMs) / 1000);
+      if (request.stream && request.kind === "chat") {
+        request.pending += `data: ${JSON.stringify({ id: request.name, object: "chat.completion.chunk", created: request.created, model, choices: [{ index: 0, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null }], prompt_token_ids: null })}\n\n`;
+      }
     } else metrics.itl.observe((atMs - request.lastMs) / 1000);
     request.lastMs = atMs;
     request.tokens++;
@@ -324,11 +327,8 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     });
     if (stream) {
       response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" });
-      if (kind === "chat") {
-        response.write(
-          `data: ${JSON.stringify({ id: entry.name, object: "chat.completion.chunk", created: entry.created, model, choices: [{ index: 0, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null }], prompt_token_ids: null })}\n\n`,
-        );
-      } else response.flushHeaders();
+      // The head goes at once; the role comes with the first token, so a client sees silence while it is queued.
+      response.flushHeaders();
     }
     if (fault !== "hang") step();
   }
