@@ -1,4 +1,4 @@
-import type { Endpoint, EngineSpec, HpaManifest, PlatformSpec, PolicySpec, Pool, PrometheusSpec, Target } from "../model/index.ts";
+import type { Endpoint, EngineSpec, Manifest, PlatformSpec, PolicySpec, Pool, PrometheusSpec, Target } from "../model/index.ts";
 import { emulatedCommand, misspeltPlaceholder, splitCommand } from "./command.ts";
 import { DEFAULTS, ENGINE_DEFAULTS } from "./defaults.ts";
 import type { Remark } from "./documents.ts";
@@ -14,7 +14,7 @@ export interface SecretSources {
 
 /** A HorizontalPodAutoscaler document that names this endpoint's target, as far as binding needs it. */
 export interface BoundHpa {
-  readonly manifest: HpaManifest;
+  readonly manifest: Manifest;
   /** "hpa.yaml:1:1", for messages. */
   readonly place: string;
 }
@@ -85,19 +85,19 @@ export function resolveEndpoint(
 export const targetOf = (document: EndpointDocument): Target | null => document.spec.platform.target ?? null;
 
 /** HPA's own bounds, defaulted as in Kubernetes: `minReplicas` is 1 where it is not said. */
-export function hpaBounds(manifest: HpaManifest): { min: number; max: number } {
+export function hpaBounds(manifest: Manifest): { min: number; max: number } {
   const { minReplicas, maxReplicas } = manifest.spec;
   return { min: typeof minReplicas === "number" ? minReplicas : 1, max: typeof maxReplicas === "number" ? maxReplicas : 1 };
 }
 
 /** Names of the metrics that the manifest takes from elsewhere than the pods' resources. */
-function customMetrics({ spec }: HpaManifest): string[] {
+function customMetrics({ spec }: Manifest): string[] {
   const metrics = Array.isArray(spec["metrics"]) ? (spec["metrics"] as readonly Record<string, { metric?: { name?: string } }>[]) : [];
   const names = metrics.flatMap(({ pods, object, external }) => [pods, object, external].map((source) => source?.metric?.name));
   return [...new Set(names.filter((name) => name !== undefined))];
 }
 
-function withBounds(manifest: HpaManifest, pools: readonly Pool[]): HpaManifest {
+function withBounds(manifest: Manifest, pools: readonly Pool[]): Manifest {
   const [pool] = pools;
   return pool === undefined ? manifest : { ...manifest, spec: { ...manifest.spec, minReplicas: pool.min, maxReplicas: pool.max } };
 }

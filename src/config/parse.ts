@@ -1,5 +1,5 @@
 import { parseHpa } from "../manifests/index.ts";
-import { type Endpoint, type HpaManifest, TidegateError } from "../model/index.ts";
+import { type Endpoint, type Manifest, TidegateError } from "../model/index.ts";
 import { type ConfigText, plainDocuments, type Remark, readDocuments, type Source } from "./documents.ts";
 import { type BoundHpa, resolveEndpoint, type SecretSources, targetOf } from "./endpoint.ts";
 import { checkShape } from "./explain.ts";
@@ -178,7 +178,7 @@ function kindOf({ value }: Source, remarks: Remark[]): string | undefined {
   return undefined;
 }
 
-function statedHpa(source: Source, manifest: HpaManifest): StatedHpa {
+function statedHpa(source: Source, manifest: Manifest): StatedHpa {
   const { line, column, document } = source.issue({ path: [], message: "" });
   const place = line === null ? `document ${document}` : `${source.file}:${line}:${column}`;
   return { source, manifest, place, target: manifest.spec["scaleTargetRef"] as StatedHpa["target"] };

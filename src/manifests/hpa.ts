@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { HpaManifest, Json } from "../model/index.ts";
+import type { Json, Manifest } from "../model/index.ts";
 import { defaultSpec, HPA_NEWEST, HPA_VERSIONS, parseQuantity, validateHpa } from "../policy/dialects/hpa/index.ts";
 import { type ManifestIssue, manifestIssues } from "./issue.ts";
 import { withoutNulls } from "./json.ts";
@@ -145,7 +145,7 @@ const HPA_API_VERSIONS = Object.keys(READERS);
  * A HorizontalPodAutoscaler of any API version as `autoscaling/v2`, validated and defaulted as the newest API server does. Fields
  * that the version does not have are refused. Without a namespace it is in "default", as kubectl applies it.
  */
-export function parseHpa(document: unknown): { manifest: HpaManifest } | { issues: ManifestIssue[] } {
+export function parseHpa(document: unknown): { manifest: Manifest } | { issues: ManifestIssue[] } {
   const clean = withoutNulls(document);
   if (typeof clean !== "object" || clean === null || Array.isArray(clean)) {
     return {

@@ -68,16 +68,40 @@ export interface Target {
   readonly name: string;
 }
 
-/** An `autoscaling/v2` HorizontalPodAutoscaler after validation and defaulting, as JSON in that API's own words. */
-export interface HpaManifest {
+/** Other systems' ways of deciding; one folder each in `policy/dialects`. */
+export const DIALECT_KINDS = [
+  "hpa",
+  "keda",
+  "kpa",
+  "ray-serve",
+  "aws",
+  "azure",
+  "gcp",
+  "aibrix",
+  "llm-d",
+  "dynamo",
+  "sageserve",
+  "skyserve",
+  "chiron",
+  "kthena",
+] as const;
+export type DialectKind = (typeof DIALECT_KINDS)[number];
+
+/**
+ * What another autoscaler's file says, after validation and defaulting, as JSON in that system's own words. For a Kubernetes
+ * object its name, namespace, annotations and spec; for other files `spec` is the file's content.
+ */
+export interface Manifest {
   readonly name: string;
   readonly namespace: string;
+  /** Annotations that mean something to the dialect. */
+  readonly annotations?: Readonly<Record<string, string>>;
   readonly spec: { readonly [key: string]: Json | undefined };
 }
 
 export type PolicySpec =
   | { readonly kind: "static"; readonly replicas: Readonly<Record<string, number>> }
-  | { readonly kind: "hpa"; readonly manifest: HpaManifest }
+  | { readonly kind: DialectKind; readonly manifest: Manifest }
   | { readonly kind: "signals"; readonly spec: SignalsPolicySpec }
   | { readonly kind: "slo"; readonly spec: SloPolicySpec };
 

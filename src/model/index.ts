@@ -4,24 +4,26 @@ export type { Clock } from "./clock.ts";
 export type { Condition, Decision, Need, Outcome, Policy, Step, Want } from "./decision.ts";
 export type { Door, DoorEndpoint, DoorLatency, DoorReplica, DoorReport, DoorTotals, Route } from "./door.ts";
 export { durationPattern, formatDuration, parseDuration } from "./duration.ts";
-export type {
-  DoorLimits,
-  Endpoint,
-  EngineKind,
-  EngineSpec,
-  HpaManifest,
-  Objective,
-  PlatformSpec,
-  PolicySpec,
-  ProcessPlatformSpec,
-  PrometheusQuery,
-  PrometheusSpec,
-  ScalingRules,
-  SignalRule,
-  SignalsPolicySpec,
-  SloPolicySpec,
-  StaticPlatformSpec,
-  Target,
+export {
+  DIALECT_KINDS,
+  type DialectKind,
+  type DoorLimits,
+  type Endpoint,
+  type EngineKind,
+  type EngineSpec,
+  type Manifest,
+  type Objective,
+  type PlatformSpec,
+  type PolicySpec,
+  type ProcessPlatformSpec,
+  type PrometheusQuery,
+  type PrometheusSpec,
+  type ScalingRules,
+  type SignalRule,
+  type SignalsPolicySpec,
+  type SloPolicySpec,
+  type StaticPlatformSpec,
+  type Target,
 } from "./endpoint.ts";
 export { type ErrorCode, messageOf, TidegateError } from "./error.ts";
 export { addHistograms, countOf, mergeHistograms, quantileOf, sameBounds } from "./histogram.ts";

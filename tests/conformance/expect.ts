@@ -48,8 +48,24 @@ export class Containing {
   }
 }
 
+/** A number that may be off by `tolerance`, where the case's source allows it. */
+export class Near {
+  readonly value: number;
+  readonly tolerance: number;
+
+  constructor(value: number, tolerance: number) {
+    this.value = value;
+    this.tolerance = tolerance;
+  }
+
+  toJSON(): string {
+    return `${this.value} ± ${this.tolerance}`;
+  }
+}
+
 /** Deep and exact; integers beyond the safe ones are text in a case. */
 function same(actual: unknown, expected: unknown): boolean {
+  if (actual instanceof Near) return typeof expected === "number" && Math.abs(actual.value - expected) <= actual.tolerance;
   if (actual instanceof Containing) return typeof expected === "string" && actual.text.includes(expected);
   if (typeof actual === "bigint" || (typeof actual === "number" && typeof expected === "string" && /^-?\d+$/.test(expected))) {
     return String(actual) === String(expected);

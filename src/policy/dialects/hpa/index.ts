@@ -11,6 +11,7 @@ export {
 export { combineMetrics, evaluateMetric, type MetricOutcome, type MetricSources } from "./combine.ts";
 export { setCondition } from "./conditions.ts";
 export { defaultRules, defaultSpec } from "./defaults.ts";
+export { hpaDialect } from "./dialect.ts";
 export { changeInPeriod, storeScaleEvent } from "./events.ts";
 export { ceilToInt32, type Int64, MAX_INT64, saturate64 } from "./int64.ts";
 export { type Events, type Limited, limitWithBehavior, limitWithoutBehavior, scaleDownLimit, scaleUpLimit } from "./limits.ts";

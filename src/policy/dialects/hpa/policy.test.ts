@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Decision, Endpoint, HpaManifest, Json, Observation, Outcome, Policy, Replica, Series } from "../../../model/index.ts";
+import type { Decision, Endpoint, Json, Manifest, Observation, Outcome, Policy, Replica, Series } from "../../../model/index.ts";
 import { hpaPolicy } from "./index.ts";
 
 const START = 1_700_000_000_000;
@@ -23,7 +23,7 @@ const endpoint: Endpoint = {
 };
 
 /** The manifest of the example: mean GPU utilization 75 on two to ten pods. */
-const gpuManifest: HpaManifest = {
+const gpuManifest: Manifest = {
   name: "llm-inference-hpa",
   namespace: "llm-serving",
   spec: {
@@ -44,7 +44,7 @@ const gpuManifest: HpaManifest = {
     },
   },
 };
-const manifest = (spec: HpaManifest["spec"]): HpaManifest => ({ ...gpuManifest, spec: { maxReplicas: 10, ...spec } });
+const manifest = (spec: Manifest["spec"]): Manifest => ({ ...gpuManifest, spec: { maxReplicas: 10, ...spec } });
 
 const replica = (index: number, change: Partial<Replica> = {}): Replica => ({
   id: `r${index}`,

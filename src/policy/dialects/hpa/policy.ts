@@ -1,4 +1,4 @@
-import type { Condition, Decision, Endpoint, HpaManifest, Json, Observation, Outcome, Policy, Want } from "../../../model/index.ts";
+import type { Condition, Decision, Endpoint, Json, Manifest, Observation, Outcome, Policy, Want } from "../../../model/index.ts";
 import { setCondition } from "./conditions.ts";
 import { defaultSpec } from "./defaults.ts";
 import { explain } from "./explain.ts";
@@ -31,7 +31,7 @@ interface State {
  * and a count of 0 pauses an HPA. So a fleet that nobody has set starts at `minReplicas`, or, where that is 0, counts as put to
  * sleep by the HPA itself. A count that somebody set to 0 pauses it, as in the original.
  */
-export function hpaPolicy(endpoint: Endpoint, manifest: HpaManifest, options: HpaOptions = {}): Policy<Json> {
+export function hpaPolicy(endpoint: Endpoint, manifest: Manifest, options: HpaOptions = {}): Policy<Json> {
   const features = options.features ?? HPA_VERSIONS[HPA_NEWEST];
   const settings = options.settings ?? CONTROLLER_DEFAULTS;
   const spec = compileSpec(defaultSpec(manifest.spec));
