@@ -59,10 +59,10 @@ export async function runLoop(
     throw new TidegateError("config/invalid", `${files.join(", ")} holds no Endpoint document; add one, see examples/tidegate.yaml`);
   for (const warning of warnings) process.stderr.write(`tidegate: ${warning}\n`);
   const live = process.stdout.isTTY === true && flags.plain !== true && process.env["CI"] === undefined;
-  const { realClock } = await import("../clock/index.ts");
+  const { fleetClock } = await import("./fleet-clock.ts");
   const fleet = await startFleet({
     endpoints: flags.dryRun === true ? endpoints.map((endpoint) => ({ ...endpoint, dryRun: true })) : endpoints,
-    clock: realClock(speed),
+    clock: fleetClock(flags.state, speed),
     version,
     host: flags.host,
     adminPort: portOf(flags.adminPort, "--admin-port", usage),

@@ -36,3 +36,17 @@ export function realClock(speed = 1, epochMs: Ms = Date.now()): Clock {
     });
   return { speed, now, after, sleep };
 }
+
+/** The `epochMs` with which `realClock(speed, epochMs)` of another process shows the same time as this clock; `wallMs`: real. */
+export function epochOf(clock: Pick<Clock, "speed" | "now">, wallMs: Ms = Date.now()): Ms {
+  return clock.speed === 1 ? Math.round(wallMs) : Math.round((clock.speed * wallMs - clock.now()) / (clock.speed - 1));
+}
+
+/**
+ * What to add to the times of a clock to have them on `ours`, for two clocks of one speed that began to run at different
+ * moments. A whole number of seconds, so that what is counted by seconds stays so: within half a second of the exact shift.
+ */
+export function shiftBetween(ours: { readonly speed: number; readonly epochMs: Ms }, theirs: { readonly epochMs: Ms }): Ms {
+  if (ours.speed === 1) return 0;
+  return Math.round(((ours.epochMs - theirs.epochMs) * (1 - ours.speed)) / 1000) * 1000;
+}

@@ -32,7 +32,7 @@ const routesBody = z.object({
 /**
  * The gateway's admin API, for whoever serves the port and has checked the token:
  * - `PUT /admin/v1/endpoints/NAME/routes` with `{endpoint, routes}` → 204
- * - `GET /admin/v1/endpoints/NAME/report?cursor=` → a DoorReport
+ * - `GET /admin/v1/endpoints/NAME/report?cursor=` → a DoorReport, and `clock`: how the time runs that it is in
  * - `GET /admin/v1/held` → server-sent events `{"endpoint": NAME}`; what is held already comes first
  */
 export function adminHandler(gateway: Gateway): AdminHandler {
@@ -59,7 +59,7 @@ async function answer(gateway: Gateway, url: URL, request: IncomingMessage, resp
     return sendJson(response, 404, { error: `${url.pathname} is not part of the gateway's admin API` });
   }
   if (verb === "report" && request.method === "GET")
-    return sendJson(response, 200, await gateway.report(name, url.searchParams.get("cursor")));
+    return sendJson(response, 200, { ...(await gateway.report(name, url.searchParams.get("cursor"))), clock: gateway.clock });
   if (verb === "routes" && request.method === "PUT") {
     const { endpoint, routes } = await readRoutes(request);
     if (endpoint.name !== name) {

@@ -1,11 +1,13 @@
 import type { Registry } from "prom-client";
-import type { Door } from "../model/index.ts";
+import type { Door, Ms } from "../model/index.ts";
 
 /** The door: OpenAI-compatible in front, replicas behind. */
 export interface Gateway extends Door {
   readonly url: string;
   /** Of its own admin server; null: none. */
   readonly adminUrl: string | null;
+  /** How its time runs, for whoever reads its reports on a clock of their own: see `shiftBetween`. */
+  readonly clock: { readonly speed: number; readonly epochMs: Ms };
   readonly registry: Registry;
   /** Endpoints with a request held now. */
   held(): readonly string[];

@@ -512,6 +512,25 @@ it("is the same door over its admin API", async () => {
   await expect(nobody.report("llama", null)).rejects.toMatchObject({ code: "admin/unreachable", retryable: true });
 });
 
+it("tells over its admin API of its own time, which the reader has on a clock that started earlier", async () => {
+  const { url } = await upstream(unary);
+  const epochMs = Date.now();
+  const clock = realClock(20, epochMs - 60_000);
+  const gateway = await gatewayWith({ adminPort: 0, clock: realClock(20, epochMs) });
+  const door = adminDoor(gateway.adminUrl as string, { token: null, clock });
+  await door.setRoutes(endpoint, ready(url));
+  expect((await post(gateway)).status).toBe(200);
+  await until(async () => (await door.report("llama", null)).slots.length > 0);
+  const report = await door.report("llama", null);
+  expect(Math.abs(report.atMs - clock.now())).toBeLessThan(2_000);
+  const own = await gateway.report("llama", null);
+  const shiftMs = (report.slots[0]?.atMs as number) - (own.slots[0]?.atMs as number);
+  expect(Math.abs(shiftMs - 19 * 60_000)).toBeLessThanOrEqual(1_000);
+  expect(shiftMs % 1000).toBe(0);
+  const slower = adminDoor(gateway.adminUrl as string, { token: null, clock: realClock(5) });
+  await expect(slower.report("llama", null)).rejects.toThrow("runs at --speed 20 and this process at 5");
+});
+
 it("opens the stream of held requests again after a gateway restarted", async () => {
   const clock = realClock(20);
   const first = await startGateway({ port: 0, adminPort: 0, clock, log: () => {} });

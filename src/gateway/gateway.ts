@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { epochOf } from "../clock/index.ts";
 import { emptyHistogram } from "../ledger/index.ts";
 import type { Clock, DoorEndpoint, DoorReport, Log, Route } from "../model/index.ts";
 import type { Routing } from "../routing/index.ts";
@@ -261,6 +262,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     get adminUrl() {
       return admin?.url ?? null;
     },
+    clock: { speed: clock.speed, epochMs: epochOf(clock) },
     registry: metrics.registry,
     get ready() {
       return closing === null;

@@ -1,4 +1,5 @@
-import type { Clock, Door, DoorEndpoint, DoorReport, Route } from "../model/index.ts";
+import { epochOf, shiftBetween } from "../clock/index.ts";
+import { type Clock, type Door, type DoorEndpoint, type DoorReport, type Ms, type Route, TidegateError } from "../model/index.ts";
 import { type FetchOptions, fetchJson } from "./fetch.ts";
 
 export interface AdminDoorOptions {
@@ -10,6 +11,12 @@ export interface AdminDoorOptions {
   readonly fetchFn?: typeof fetch;
 }
 
+/** How a gateway's time runs, said with each report: one that restarted runs since another moment. */
+interface TheirClock {
+  readonly speed: number;
+  readonly epochMs: Ms;
+}
+
 /** Real milliseconds before a lost stream of held requests is opened again; doubles up to the second. */
 const reconnectMs = [200, 10_000] as const;
 /** A gateway says something at least every 15 s; a stream that is silent for longer is dead. */
@@ -17,8 +24,9 @@ const silenceMs = 40_000;
 
 /**
  * A gateway that runs apart, met over its admin API at `url`.
- * `onHeld` keeps a stream open and opens it again for as long as somebody listens.
- * @throws TidegateError `admin/unreachable` (no answer) or `admin/refused` (token, path) from `setRoutes` and `report`
+ * `onHeld` keeps a stream open and opens it again for as long as somebody listens. Reports come in the time of our own clock:
+ * processes that run faster than real time since different moments show different times.
+ * @throws TidegateError `admin/unreachable` (no answer) or `admin/refused` (token, path; another speed) from `setRoutes` and `report`
  */
 export function adminDoor(url: string, options: AdminDoorOptions): Door {
   const { token, clock, timeoutMs = 5000, fetchFn = fetch } = options;
@@ -26,6 +34,7 @@ export function adminDoor(url: string, options: AdminDoorOptions): Door {
   const authorization: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` };
   const listeners = new Set<(endpoint: string) => void>();
   let stopStream: (() => void) | null = null;
+  const ours = { speed: clock.speed, epochMs: epochOf(clock) };
 
   const call = (path: string, more: Partial<FetchOptions> = {}) =>
     fetchJson(`${base}${path}`, {
@@ -47,7 +56,16 @@ export function adminDoor(url: string, options: AdminDoorOptions): Door {
     },
     async report(endpoint, cursor) {
       const query = cursor === null ? "" : `?cursor=${encodeURIComponent(cursor)}`;
-      return (await call(`${pathOf(endpoint)}/report${query}`)) as DoorReport;
+      const { clock: theirs, ...report } = (await call(`${pathOf(endpoint)}/report${query}`)) as DoorReport & {
+        readonly clock: TheirClock;
+      };
+      if (theirs.speed !== ours.speed) {
+        throw new TidegateError(
+          "admin/refused",
+          `the gateway at ${base} runs at --speed ${theirs.speed} and this process at ${ours.speed}; start both at the same`,
+        );
+      }
+      return shifted(report, shiftBetween(ours, theirs));
     },
     onHeld(listener) {
       listeners.add(listener);
@@ -114,4 +132,9 @@ export function adminDoor(url: string, options: AdminDoorOptions): Door {
       cancel();
     }
   }
+}
+
+function shifted(report: DoorReport, byMs: Ms): DoorReport {
+  if (byMs === 0) return report;
+  return { ...report, atMs: report.atMs + byMs, slots: report.slots.map((slot) => ({ ...slot, atMs: slot.atMs + byMs })) };
 }

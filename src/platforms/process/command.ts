@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Clock, type Ms, type ProcessPlatformSpec, TidegateError } from "../../model/index.ts";
+import { type ProcessPlatformSpec, TidegateError } from "../../model/index.ts";
 
 /** What the placeholders of a command stand for, `{tidegate}` apart. Braces around anything else (JSON, say) are left alone. */
 export type Placeholders = Readonly<Record<"port" | "host" | "id" | "index" | "model" | "speed" | "epoch" | "pool", string | number>>;
@@ -23,11 +23,6 @@ export function tidegateCommand(): readonly string[] {
   const places = here.endsWith(".ts") ? ["../../cli/main.ts"] : ["./main.js", "./cli/main.js", "../cli/main.js", "../../cli/main.js"];
   const paths = places.map((place) => fileURLToPath(new URL(place, here)));
   return [process.execPath, paths.find((path) => existsSync(path)) ?? paths[0]!];
-}
-
-/** The `epochMs` with which `realClock(speed, epochMs)` of another process shows the same time as this clock. */
-export function epochOf(clock: Clock, wallMs: Ms): Ms {
-  return clock.speed === 1 ? Math.round(wallMs) : Math.round((clock.speed * wallMs - clock.now()) / (clock.speed - 1));
 }
 
 /** @throws TidegateError `platform/refused` naming the command or the folder that cannot be used */

@@ -2,8 +2,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileS
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
-import { realClock } from "../../clock/index.ts";
-import { epochOf, fillCommand, fillText } from "./command.ts";
+import { fillCommand, fillText } from "./command.ts";
 import { urlOf } from "./ports.ts";
 import { pruneLogs, replicaLog } from "./replica-log.ts";
 import { stageOf } from "./stages.ts";
@@ -40,12 +39,6 @@ it("expands {tidegate} to items of its own, or to words inside a text", () => {
     "--port=1",
   ]);
   expect(fillText("{tidegate} {epoch} {constructor}", values, ["node", "main.ts"])).toBe("node main.ts 5 {constructor}");
-});
-
-it("works out the epoch with which another process shows the same time", () => {
-  const epochMs = Date.now() - 100_000;
-  const clock = realClock(20, epochMs);
-  expect(Math.abs(epochOf(clock, Date.now()) - epochMs)).toBeLessThanOrEqual(3);
 });
 
 it.each([

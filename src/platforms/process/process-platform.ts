@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { epochOf } from "../../clock/index.ts";
 import {
   type Endpoint,
   type Ms,
@@ -15,7 +16,7 @@ import {
 } from "../../model/index.ts";
 import { askHealth, FAILED_CHECKS, type HealthAnswer, healthPace, joinUrl } from "../health.ts";
 import type { Platform, PlatformContext, PlatformReplica, PlatformStatus } from "../platform.ts";
-import { checkCommand, epochOf, fillCommand, fillText, type Placeholders, tidegateCommand } from "./command.ts";
+import { checkCommand, fillCommand, fillText, type Placeholders, tidegateCommand } from "./command.ts";
 import { findByNonce, groupAlive, isOurs, killRemains, look, REPLICA_VARIABLE, signalGroup } from "./identity.ts";
 import { takeLock } from "./lock.ts";
 import { freePort, urlOf } from "./ports.ts";
@@ -260,7 +261,7 @@ export async function processPlatform(
   function launch(unit: Unit, port: number): void {
     const values: Placeholders = {
       ...{ port, host: spec.host, id: unit.id, index: unit.index, pool: unit.pool, model: endpoint.model },
-      ...{ speed: clock.speed, epoch: options.epochMs ?? epochOf(clock, Date.now()) },
+      ...{ speed: clock.speed, epoch: options.epochMs ?? epochOf(clock) },
     };
     const [program = "", ...args] = fillCommand(spec.command, values, tidegate);
     const own = Object.entries(spec.env).map(([name, text]) => [name, fillText(text, values, tidegate)]);
