@@ -1,5 +1,5 @@
 import type { Entry, History } from "../history/index.ts";
-import { mergeReports, mergeSlots } from "../ledger/index.ts";
+import { createDoorSeries, mergeReports, mergeSlots } from "../ledger/index.ts";
 import {
   type Cause,
   type Clock,
@@ -24,7 +24,7 @@ import {
   TidegateError,
 } from "../model/index.ts";
 import type { Platform, PlatformStatus } from "../platforms/index.ts";
-import { type Collector, createDoorSeries } from "../signals/index.ts";
+import type { Collector } from "../signals/index.ts";
 import { createDrains } from "./drains.ts";
 import type { Metrics } from "./metrics.ts";
 import { createSampleStore } from "./samples.ts";
@@ -89,7 +89,9 @@ export function startRunner(options: RunnerOptions): Runner {
     objective: endpoint.objective,
     limits: endpoint.gateway,
   };
-  const cursors: (string | null)[] = doors.map(() => null);
+  /** Up to where each door has reported, and up to where the policy has been told. */
+  const cursors: (string | null)[] = doors.map((_, at) => loop.cursors[at] ?? null);
+  let toldCursors: readonly (string | null)[] = [...cursors];
   const troubles = new Map<string, Trouble>();
   const drains = createDrains();
   const routesSaid = { text: "", atMs: Number.NEGATIVE_INFINITY };
@@ -280,7 +282,10 @@ export function startRunner(options: RunnerOptions): Runner {
     const nowMs = clock.now();
     // A gateway that is silent is not one where nothing happened: its seconds come with a later report.
     const slots = doors.length > 0 && !troubles.has("gateway") ? mergeSlots(pendingSlots) : null;
-    if (slots !== null) pendingSlots = [];
+    if (slots !== null) {
+      pendingSlots = [];
+      toldCursors = [...cursors];
+    }
     const from = Object.values(status.pools).reduce((sum, pool) => sum + pool.wanted, 0);
     const result = loop.step({ nowMs, cause, status, series: samples.take(), slots });
     record(result.entries);
@@ -291,7 +296,7 @@ export function startRunner(options: RunnerOptions): Runner {
       status = await platform.status().catch(() => status);
     }
     try {
-      history.save(endpoint.name, loop.save(nowMs));
+      history.save(endpoint.name, loop.save(nowMs, toldCursors));
     } catch (error) {
       trouble("history", error);
     }
@@ -472,7 +477,7 @@ export function startRunner(options: RunnerOptions): Runner {
       await collector.close();
       try {
         history.append(endpoint.name, pendingEntries);
-        history.save(endpoint.name, loop.save(clock.now()));
+        history.save(endpoint.name, loop.save(clock.now(), toldCursors));
       } catch (error) {
         log("error", messageOf(error));
       }

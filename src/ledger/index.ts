@@ -1,4 +1,5 @@
 /** What happened at the door, in slots of one second, and the arithmetic on it. Pure: the caller brings the time. */
+export { createDoorSeries, type DoorMemory, type DoorSettings, doorSeries, emptyDoorMemory, LEDGER_NAMES } from "./door-series.ts";
 export { emptyHistogram, LATENCY_BOUNDS, latencyBucket } from "./histogram.ts";
 export {
   type Arrival,

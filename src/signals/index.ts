@@ -1,6 +1,5 @@
 /** Where numbers come from: replicas' metrics pages, GPU exporters, a Prometheus server, and the gateway's ledger. */
 export { type Collector, type CollectorOptions, createCollector, type ReadPage } from "./collector.ts";
-export { createDoorSeries, type DoorMemory, type DoorSettings, doorSeries, emptyDoorMemory } from "./door-series.ts";
 export {
   createPrometheus,
   type PrometheusAnswer,

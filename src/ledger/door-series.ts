@@ -1,6 +1,5 @@
 import { quantileSignals } from "../engine/index.ts";
 import {
-  addHistograms,
   countOf,
   type DoorLatency,
   type DoorReport,
@@ -20,8 +19,10 @@ export interface DoorSettings {
   readonly quantileWindowMs: Ms;
   /** A ledger silent for longer than this gives way to what engines report. */
   readonly staleAfterMs: Ms;
+  /** The names that somebody reads; null: all. Others are left as engines gave them. */
+  readonly names: ReadonlySet<string> | null;
 }
-const defaults: DoorSettings = { rateWindowMs: 15_000, quantileWindowMs: 60_000, staleAfterMs: 15_000 };
+const defaults: DoorSettings = { rateWindowMs: 15_000, quantileWindowMs: 60_000, staleAfterMs: 15_000, names: null };
 
 interface Portion {
   readonly fromMs: Ms;
@@ -83,11 +84,12 @@ export function doorSeries(
   // What the ledger will have but has not yet (no request ended so far) is not taken from engines either.
   const covered = (one: Series) =>
     one.subject.kind === "endpoint" &&
-    (replaced.has(one.name) || (!isStale && !own.has(one.name as SignalName) && ledgerNames.has(one.name)));
+    (replaced.has(one.name) || (!isStale && !own.has(one.name as SignalName) && LEDGER_NAMES.has(one.name)));
   return { memory: next, series: [...engine.filter((one) => !covered(one)), ...series] };
 }
 
-const ledgerNames: ReadonlySet<string> = new Set<SignalName>([
+/** The endpoint's series that a ledger gives. */
+export const LEDGER_NAMES: ReadonlySet<string> = new Set<SignalName>([
   "request_rate",
   "prompt_tokens_per_second",
   "output_tokens_per_second",
@@ -115,7 +117,8 @@ function take(
   nowMs: Ms,
   settings: DoorSettings,
 ): { memory: DoorMemory; samples: Partial<Record<SignalName, Sample>> } {
-  const { rateWindowMs, quantileWindowMs, staleAfterMs } = settings;
+  const { rateWindowMs, quantileWindowMs, staleAfterMs, names } = settings;
+  const isRead = (name: string) => names === null || names.has(name);
   const { totals, latency, atMs } = report;
   const restarted = memory.last !== null && totals.arrived < memory.last.arrived;
   const known = memory.last !== null && !restarted;
@@ -138,26 +141,29 @@ function take(
       windowMs,
       value: (inside.reduce((sum, slot) => sum + of(slot), 0) / windowMs) * 1000,
     });
-    samples.request_rate = rate((slot) => slot.arrivals);
-    samples.prompt_tokens_per_second = rate((slot) => slot.promptTokens);
-    samples.output_tokens_per_second = rate((slot) => slot.outputTokens);
+    if (isRead("request_rate")) samples.request_rate = rate((slot) => slot.arrivals);
+    if (isRead("prompt_tokens_per_second")) samples.prompt_tokens_per_second = rate((slot) => slot.promptTokens);
+    if (isRead("output_tokens_per_second")) samples.output_tokens_per_second = rate((slot) => slot.outputTokens);
   }
   const gauge = (value: number): Sample => ({ atMs, windowMs: 0, value });
-  samples.in_flight = gauge(totals.inFlight + totals.held);
-  samples.held = gauge(totals.held);
-  const waiting = waitingNow(engine, nowMs, staleAfterMs);
-  if (waiting === null) faults.queue_depth = memory.faults.queue_depth ?? { code: "partial", sinceMs: nowMs };
-  else samples.queue_depth = gauge(totals.held + waiting);
+  if (isRead("in_flight")) samples.in_flight = gauge(totals.inFlight + totals.held);
+  if (isRead("held")) samples.held = gauge(totals.held);
+  if (isRead("queue_depth")) {
+    const waiting = waitingNow(engine, nowMs, staleAfterMs);
+    if (waiting === null) faults.queue_depth = memory.faults.queue_depth ?? { code: "partial", sinceMs: nowMs };
+    else samples.queue_depth = gauge(totals.held + waiting);
+  }
 
   const overWindow: Partial<Record<SignalName, Histogram>> = {};
   for (const name of ["ttft", "tpot", "e2e"] as const) {
-    if (known) samples[name] = { atMs, windowMs: atMs - portion.fromMs, value: latency[name] };
-    const merged = sumOf(latencies.map((one) => one.latency[name]));
+    if (known && isRead(name)) samples[name] = { atMs, windowMs: atMs - portion.fromMs, value: latency[name] };
+    if (!quantilesOf(name).some(isRead)) continue;
+    const merged = mergeHistograms(latencies.map((one) => one.latency[name]));
     if (merged !== null && countOf(merged) > 0) overWindow[name] = merged;
   }
   const watchedMs = latencies[0] === undefined ? 0 : atMs - latencies[0].fromMs;
   for (const [name, value] of Object.entries(quantileSignals(overWindow)) as [SignalName, number][]) {
-    samples[name] = { atMs, windowMs: watchedMs, value };
+    if (isRead(name)) samples[name] = { atMs, windowMs: watchedMs, value };
   }
   return {
     samples,
@@ -173,9 +179,7 @@ function take(
   };
 }
 
-/** Bounds are the same as long as the gateway's version is. */
-const sumOf = (all: readonly Histogram[]): Histogram | null =>
-  all.reduce<Histogram | null>((sum, one) => (sum === null ? one : (addHistograms(sum, one) ?? mergeHistograms([sum, one]))), null);
+const quantilesOf = (name: "ttft" | "tpot" | "e2e") => [`${name}_p50`, `${name}_p95`, `${name}_p99`] as const;
 
 /** Requests waiting in engines; 0 where no engine reports any or no replica is there, null where it should be known and is not. */
 function waitingNow(engine: readonly Series[], nowMs: Ms, staleAfterMs: Ms): number | null {
