@@ -5,7 +5,9 @@ import { demoCommand } from "./demo.ts";
 import { engineCommand } from "./engine.ts";
 import { EXIT } from "./exit.ts";
 import { explainCommand } from "./explain.ts";
+import { exportCommand } from "./export.ts";
 import { gatewayCommand } from "./gateway.ts";
+import { importCommand } from "./import.ts";
 import { loadCommand } from "./load.ts";
 import { replayCommand } from "./replay.ts";
 import { topCommand } from "./top.ts";
@@ -19,6 +21,12 @@ if (nodeMajor < 24) {
   process.stderr.write(`tidegate needs Node 24 or newer; this is ${process.version}. In a checkout, bin/tidegate fetches one by itself.\n`);
   process.exit(EXIT.usage);
 }
+
+// Whoever reads us, such as `head`, has enough.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(EXIT.ok);
+});
 
 const program = new Command("tidegate")
   .description("Keeps an LLM inference endpoint inside its latency objective with the fewest GPUs.")
@@ -46,6 +54,8 @@ for (const command of [
   loadCommand(),
   traceCommand(),
   validateCommand(),
+  importCommand(),
+  exportCommand(),
   topCommand(),
   explainCommand(),
   replayCommand(),

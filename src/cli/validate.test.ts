@@ -42,9 +42,7 @@ it("ends with 2 and every problem on stderr", async () => {
 it("ends with 2 and one line where a file cannot be read", async () => {
   const { code, err } = await run({});
   expect(code).toBe(2);
-  expect(err).toEqual([
-    "tidegate: cannot read the config gone.yaml (ENOENT: no such file, open 'gone.yaml'); check the path and its permissions",
-  ]);
+  expect(err).toEqual(["tidegate: cannot read gone.yaml (ENOENT: no such file, open 'gone.yaml'); check the path and its permissions"]);
 });
 
 it("reads standard input", async () => {

@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
 import process from "node:process";
 import { Command, Option } from "commander";
 import type { ConfigCheck, ConfigText } from "../config/index.ts";
 import { type Endpoint, messageOf, TidegateError } from "../model/index.ts";
+import { type Read, readFile, readText } from "./documents.ts";
 import { EXIT } from "./exit.ts";
 
 export interface ValidateOptions {
@@ -15,15 +15,14 @@ export interface ValidateWorld {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** @throws whatever the file system says; `-` is standard input */
-  readonly read: (path: string) => string;
+  readonly read: Read;
 }
 
 const realWorld: ValidateWorld = {
   out: (text) => void process.stdout.write(`${text}\n`),
   err: (text) => void process.stderr.write(`${text}\n`),
   env: process.env,
-  read: (path) => readFileSync(path === "-" ? 0 : path, "utf8"),
+  read: readFile,
 };
 
 /** `tidegate validate`: exits 0 where the config holds, 2 where it does not or cannot be read. */
@@ -48,7 +47,7 @@ export async function validate(files: readonly string[], options: ValidateOption
   let texts: ConfigText[];
   try {
     if (files.length === 0) throw new TidegateError("usage", "no config file is named; say for example: tidegate validate tidegate.yaml");
-    texts = files.map((file) => readText(file, world));
+    texts = files.map((file) => readText(file, world.read));
   } catch (error) {
     world.err(`tidegate: ${messageOf(error)}`);
     return EXIT.usage;
@@ -65,22 +64,11 @@ export async function validate(files: readonly string[], options: ValidateOption
   return EXIT.ok;
 }
 
-function readText(file: string, world: ValidateWorld): ConfigText {
-  try {
-    return { file: file === "-" ? "stdin" : file, text: world.read(file) };
-  } catch (error) {
-    const why = messageOf(error).replace(/\s+/g, " ");
-    throw new TidegateError("config/unreadable", `cannot read the config ${file} (${why}); check the path and its permissions`, {
-      cause: error,
-    });
-  }
-}
-
 /** `llama-3-8b: emulated on process, 0 to 6 replicas, policy slo` */
 function summary(endpoint: Endpoint): string {
   const { name, engine, platform, pools, policy } = endpoint;
   const counts = pools.map((pool) => `${pools.length > 1 ? `${pool.name} ` : ""}${pool.min} to ${pool.max}`).join(", ");
-  const decides = policy.kind === "hpa" ? `HorizontalPodAutoscaler ${policy.manifest.name}` : `policy ${policy.kind}`;
+  const decides = "manifest" in policy ? `${policy.kind} ${policy.manifest.name}` : `policy ${policy.kind}`;
   return `${name}: ok, ${engine.kind} on ${platform.kind}, ${counts} replicas, ${decides}${endpoint.dryRun ? ", dry run" : ""}`;
 }
 

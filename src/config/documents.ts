@@ -19,6 +19,12 @@ export interface Remark {
   readonly hideValue?: boolean;
 }
 
+/** What is wrong and the way out, which a message may carry behind its first "; ". */
+export function splitMessage(text: string): { message: string; wayOut?: string } {
+  const at = text.indexOf("; ");
+  return at < 0 ? { message: text } : { message: text.slice(0, at), wayOut: text.slice(at + 2) };
+}
+
 /** One document as plain data, with a way back to where each part of it stands. */
 export interface Source {
   readonly file: string;

@@ -1,8 +1,20 @@
-import type { Endpoint, EngineSpec, Manifest, PlatformSpec, PolicySpec, Pool, PrometheusSpec, Target } from "../model/index.ts";
+import { readerOf } from "../manifests/index.ts";
+import type {
+  DialectKind,
+  Endpoint,
+  EngineSpec,
+  Manifest,
+  PlatformSpec,
+  PolicySpec,
+  Pool,
+  PrometheusSpec,
+  Target,
+} from "../model/index.ts";
+import { dialectOf } from "../policy/index.ts";
 import { emulatedCommand, misspeltPlaceholder, splitCommand } from "./command.ts";
 import { DEFAULTS, ENGINE_DEFAULTS } from "./defaults.ts";
-import type { Remark } from "./documents.ts";
-import type { Path } from "./issue.ts";
+import { type Remark, splitMessage } from "./documents.ts";
+import { type Path, parsePath } from "./issue.ts";
 import { resolvePolicy, signalRemark } from "./policy.ts";
 import type { EndpointDocument, EndpointSpecDocument, SecretReference } from "./schema.ts";
 
@@ -12,8 +24,11 @@ export interface SecretSources {
   readonly readSecret?: ((path: string) => string) | undefined;
 }
 
-/** A HorizontalPodAutoscaler document that names this endpoint's target, as far as binding needs it. */
-export interface BoundHpa {
+/** A document of another autoscaler that names this endpoint's target, as far as binding needs it. */
+export interface BoundManifest {
+  readonly dialect: DialectKind;
+  /** The document's kind, such as HorizontalPodAutoscaler, for messages. */
+  readonly what: string;
   readonly manifest: Manifest;
   /** "hpa.yaml:1:1", for messages. */
   readonly place: string;
@@ -22,24 +37,25 @@ export interface BoundHpa {
 /** Builds the Endpoint of a document whose shape is right. What is wrong goes to `remarks`, what is worth knowing to `warnings`. */
 export function resolveEndpoint(
   document: EndpointDocument,
-  hpa: BoundHpa | null,
+  named: BoundManifest | null,
   secrets: SecretSources,
   remarks: Remark[],
   warnings: Remark[],
 ): Endpoint {
   const { metadata, spec } = document;
   const secret = secretReader(secrets, remarks);
-  const pools = resolvePools(spec, hpa, remarks, warnings);
+  const bound = spec.policy !== undefined && "manifest" in spec.policy ? inlineManifest(spec.policy, metadata, remarks) : named;
+  const pools = resolvePools(spec, bound, remarks, warnings);
   const prometheus = spec.prometheus === undefined ? null : resolvePrometheus(spec.prometheus, secret, remarks);
   const own = (prometheus?.queries ?? []).map((query) => query.signal);
   for (const [metric, signal] of Object.entries(spec.metrics)) pushMaybe(remarks, signalRemark(signal, own, ["spec", "metrics", metric]));
-  if (spec.policy === undefined && hpa !== null)
-    for (const name of customMetrics(hpa.manifest))
+  if (bound !== null)
+    for (const name of metricsOf(bound))
       if (!Object.hasOwn(spec.metrics, name) && signalRemark(name, own, []) !== undefined)
         warnings.push({
           path: ["spec", "metrics"],
           hideValue: true,
-          message: `says nothing of ${name}, a metric of HorizontalPodAutoscaler ${hpa.manifest.name} (${hpa.place}) that is no signal of ours`,
+          message: `says nothing of ${name}, a metric of ${describe(bound)} that is no signal of ours`,
           wayOut: `add the signal that it is, such as ${name}: gpu_utilization, or a prometheus query of that name`,
         });
   if (spec.signals.staleAfter < spec.signals.scrapeInterval)
@@ -49,11 +65,11 @@ export function resolveEndpoint(
       wayOut: "raise it to some intervals, such as six",
     });
   const policy: PolicySpec =
-    spec.policy !== undefined
-      ? resolvePolicy(spec.policy, pools, own, remarks)
-      : hpa !== null
-        ? { kind: "hpa", manifest: withBounds(hpa.manifest, pools) }
-        : { kind: "static", replicas: {} }; // Its absence is an issue already.
+    bound !== null
+      ? bindManifest(bound, pools)
+      : spec.policy !== undefined && !("manifest" in spec.policy)
+        ? resolvePolicy(spec.policy, pools, own, remarks)
+        : { kind: "static", replicas: {} }; // Its absence, or what is wrong with it, is an issue already.
   return {
     name: metadata.name,
     namespace: metadata.namespace,
@@ -84,22 +100,34 @@ export function resolveEndpoint(
 
 export const targetOf = (document: EndpointDocument): Target | null => document.spec.platform.target ?? null;
 
-/** HPA's own bounds, defaulted as in Kubernetes: `minReplicas` is 1 where it is not said. */
-export function hpaBounds(manifest: Manifest): { min: number; max: number } {
-  const { minReplicas, maxReplicas } = manifest.spec;
-  return { min: typeof minReplicas === "number" ? minReplicas : 1, max: typeof maxReplicas === "number" ? maxReplicas : 1 };
+/** The manifest that stands in `spec.policy` itself; null where it is not one, which is then among the remarks. */
+function inlineManifest(
+  { kind, manifest }: { readonly kind: DialectKind; readonly manifest: Readonly<Record<string, unknown>> },
+  { name, namespace }: EndpointDocument["metadata"],
+  remarks: Remark[],
+): BoundManifest | null {
+  const base: Path = ["spec", "policy", "manifest"];
+  const read = readerOf(kind).read(manifest);
+  if ("manifest" in read) {
+    const unnamed = read.manifest.name === "" ? { name, namespace } : {};
+    return { dialect: kind, what: kind, manifest: { ...read.manifest, ...unnamed }, place: "spec.policy.manifest" };
+  }
+  remarks.push(...read.issues.map(({ path, message }) => ({ path: [...base, ...parsePath(path)], ...splitMessage(message) })));
+  return null;
 }
 
-/** Names of the metrics that the manifest takes from elsewhere than the pods' resources. */
-function customMetrics({ spec }: Manifest): string[] {
-  const metrics = Array.isArray(spec["metrics"]) ? (spec["metrics"] as readonly Record<string, { metric?: { name?: string } }>[]) : [];
-  const names = metrics.flatMap(({ pods, object, external }) => [pods, object, external].map((source) => source?.metric?.name));
-  return [...new Set(names.filter((name) => name !== undefined))];
+const describe = ({ what, manifest, place }: BoundManifest): string => `${what} ${manifest.name} (${place})`;
+
+/** Names of the metrics that a manifest takes from elsewhere than the pods' resources. */
+function metricsOf({ dialect, manifest }: BoundManifest): string[] {
+  const { rules } = readerOf(dialect).intent(manifest, null).intent;
+  return [...new Set(rules.map(({ signal }) => signal).filter((signal) => signal !== "cpu" && signal !== "memory"))];
 }
 
-function withBounds(manifest: Manifest, pools: readonly Pool[]): Manifest {
+/** The policy that a manifest comes to: the pool's bounds, which are the narrower of both, become the manifest's own. */
+function bindManifest({ dialect, manifest }: BoundManifest, pools: readonly Pool[]): PolicySpec {
   const [pool] = pools;
-  return pool === undefined ? manifest : { ...manifest, spec: { ...manifest.spec, minReplicas: pool.min, maxReplicas: pool.max } };
+  return { kind: dialect, manifest: pool === undefined || pools.length > 1 ? manifest : dialectOf(dialect).withBounds(manifest, pool) };
 }
 
 function pushMaybe(remarks: Remark[], remark: Remark | undefined): void {
@@ -116,7 +144,7 @@ function resolveEngine(engine: EndpointSpecDocument["engine"]): EngineSpec {
   };
 }
 
-function resolvePools(spec: EndpointSpecDocument, hpa: BoundHpa | null, remarks: Remark[], warnings: Remark[]): Pool[] {
+function resolvePools(spec: EndpointSpecDocument, bound: BoundManifest | null, remarks: Remark[], warnings: Remark[]): Pool[] {
   if (spec.pools !== undefined) {
     for (const key of ["replicas", "price"] as const)
       if (spec[key] !== undefined)
@@ -126,11 +154,11 @@ function resolvePools(spec: EndpointSpecDocument, hpa: BoundHpa | null, remarks:
           message: "stands beside spec.pools",
           wayOut: `move it into the pools, or keep only replicas and price`,
         });
-    if (hpa !== null && spec.pools.length > 1)
+    if (bound !== null && spec.pools.length > 1 && !dialectOf(bound.dialect).countsPools)
       remarks.push({
         path: ["spec", "pools"],
         hideValue: true,
-        message: `are ${spec.pools.length}, but the HorizontalPodAutoscaler ${hpa.manifest.name} (${hpa.place}) counts one`,
+        message: `are ${spec.pools.length}, but ${describe(bound)} counts one`,
         wayOut: "keep one pool, or state a policy: { kind: slo }",
       });
     const names = new Set<string>();
@@ -145,12 +173,15 @@ function resolvePools(spec: EndpointSpecDocument, hpa: BoundHpa | null, remarks:
         gpusPerReplica: pool.gpusPerReplica,
         spot: pool.spot,
         pricePerReplicaHour: pool.price.perReplicaHour,
-        ...resolveBounds(pool, path, hpa, remarks, warnings),
+        ...resolveBounds(pool, path, bound, remarks, warnings),
         standby: pool.standby,
       };
     });
   }
-  if (spec.replicas === undefined && hpa === null)
+  // A manifest that could not be read may well state them.
+  const unread = bound === null && spec.policy !== undefined && "manifest" in spec.policy;
+  const bounded = bound !== null && dialectOf(bound.dialect).bounds(bound.manifest) !== null;
+  if (spec.replicas === undefined && !bounded && !unread)
     remarks.push({
       path: ["spec", "replicas"],
       message: "is missing, and no manifest gives the bounds",
@@ -162,7 +193,7 @@ function resolvePools(spec: EndpointSpecDocument, hpa: BoundHpa | null, remarks:
       name: "default",
       ...DEFAULTS.pool,
       pricePerReplicaHour: (spec.price ?? DEFAULTS.price).perReplicaHour,
-      ...resolveBounds(stated, ["spec", "replicas"], hpa, remarks, warnings, spec.replicas === undefined),
+      ...resolveBounds(stated, ["spec", "replicas"], bound, remarks, warnings, spec.replicas === undefined),
       standby: stated.standby,
     },
   ];
@@ -172,7 +203,7 @@ function resolvePools(spec: EndpointSpecDocument, hpa: BoundHpa | null, remarks:
 function resolveBounds(
   stated: { min?: number | undefined; max?: number | undefined },
   path: Path,
-  hpa: BoundHpa | null,
+  bound: BoundManifest | null,
   remarks: Remark[],
   warnings: Remark[],
   absent = false,
@@ -185,28 +216,26 @@ function resolveBounds(
     const message = `is below ${label}.min (${stated.min})`;
     remarks.push({ path: [...path, "max"], message, wayOut: "raise it or lower the minimum" });
   }
-  if (hpa === null) {
+  const theirs = bound === null ? null : dialectOf(bound.dialect).bounds(bound.manifest);
+  if (bound === null || theirs === null) {
     if (stated.max === undefined && !absent)
       remarks.push({ path: [...path, "max"], message: "is missing", wayOut: "add it: the most replicas, which is the ceiling of cost" });
     return { min: stated.min ?? DEFAULTS.replicas.min, max: stated.max ?? Number.MAX_SAFE_INTEGER };
   }
-  const theirs = hpaBounds(hpa.manifest);
   const min = Math.max(stated.min ?? 0, theirs.min);
   const max = Math.min(stated.max ?? theirs.max, theirs.max);
-  const who = `HorizontalPodAutoscaler ${hpa.manifest.name} (${hpa.place})`;
+  const who = describe(bound);
   if (min > max && (stated.min ?? 0) <= (stated.max ?? Number.MAX_SAFE_INTEGER)) {
     const key = stated.max !== undefined && stated.max < theirs.min ? "max" : "min";
-    const message = key === "max" ? `is below minReplicas (${theirs.min}) of ${who}` : `is above maxReplicas (${theirs.max}) of ${who}`;
+    const message =
+      key === "max" ? `is below the least count (${theirs.min}) of ${who}` : `is above the greatest count (${theirs.max}) of ${who}`;
     remarks.push({ path: [...path, key], message, wayOut: "change one of the two so that the ranges meet" });
   } else {
-    for (const [key, theirKey] of [
-      ["min", "minReplicas"],
-      ["max", "maxReplicas"],
-    ] as const)
+    for (const key of ["min", "max"] as const)
       if (stated[key] !== undefined && stated[key] !== theirs[key])
         warnings.push({
           path: [...path, key],
-          message: `differs from ${theirKey} (${theirs[key]}) of ${who}`,
+          message: `differs from ${key === "min" ? "the least" : "the greatest"} count (${theirs[key]}) of ${who}`,
           wayOut: `the narrower holds: ${key} ${key === "min" ? min : max}`,
         });
   }

@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { $ZodType, $ZodTypes } from "zod/v4/core";
-import { type Remark, valueAt } from "./documents.ts";
+import { type Remark, splitMessage, valueAt } from "./documents.ts";
 import { formatPath, type Path } from "./issue.ts";
 import { secretSchema } from "./schema.ts";
 import { meaning, wayOutAmong } from "./suggest.ts";
@@ -46,18 +46,18 @@ function explain(root: $ZodTypes, value: unknown, issue: z.core.$ZodIssue): Rema
     case "invalid_union":
       if ("discriminator" in issue && issue.discriminator !== undefined)
         return [explainChoice(path, here, discriminators(root, value, path))];
-      return [{ path, hideValue, ...split(issue.message) }];
+      return [{ path, hideValue, ...splitMessage(issue.message) }];
     case "invalid_value":
       return [explainChoice(path, here, issue.values.map(String))];
     case "invalid_type": {
       if (here === undefined) {
         return [{ path, message: MISSING, wayOut: description === undefined ? "add it" : `add it: ${description}` }];
       }
-      if (!issue.message.startsWith("Invalid input")) return [{ path, hideValue, ...split(issue.message) }];
+      if (!issue.message.startsWith("Invalid input")) return [{ path, hideValue, ...splitMessage(issue.message) }];
       return [{ path, hideValue, ...wrongType(issue.expected, here) }];
     }
     default:
-      return [{ path, hideValue, ...split(issue.message) }];
+      return [{ path, hideValue, ...splitMessage(issue.message) }];
   }
 }
 
@@ -90,11 +90,6 @@ function wrongType(expected: string, here: unknown): { message: string; wayOut: 
   if (expected === "int" && typeof here === "number") return { message, wayOut: "round it" };
   if (here === null) return { message, wayOut: "nothing stands after the colon; fill it in or remove the key" };
   return { message, wayOut: `this is ${kind}` };
-}
-
-function split(message: string): { message: string; wayOut?: string } {
-  const at = message.indexOf("; ");
-  return at < 0 ? { message } : { message: message.slice(0, at), wayOut: message.slice(at + 2) };
 }
 
 function discriminators(root: $ZodTypes, value: unknown, path: Path): string[] {

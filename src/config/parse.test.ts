@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { parse } from "yaml";
 import { TidegateError } from "../model/index.ts";
 import { type ConfigOptions, checkConfig, formatIssue, parseConfig, parseConfigDocuments, parseConfigFiles } from "./index.ts";
 
@@ -348,32 +349,32 @@ it.each<[string, string, string]>([
   [
     "no policy and no target",
     endpoint({ policy: undefined }),
-    "t.yaml:4:1 spec.policy: is missing, and without platform.target no HorizontalPodAutoscaler can stand in for it; add policy: { kind: slo }, or a target and its manifest",
+    "t.yaml:4:1 spec.policy: is missing, and without platform.target no HorizontalPodAutoscaler or ScaledObject can stand in for it; add policy: { kind: slo }, or a target and its manifest",
   ],
   [
     "no manifest for the target",
     endpoint({ policy: undefined, replicas: undefined, platform: bindable }),
-    "t.yaml:4:1 spec.policy: is missing, and no HorizontalPodAutoscaler in namespace default names apps/v1 Deployment d; add policy: { kind: slo }, or give the manifest's file too",
+    "t.yaml:4:1 spec.policy: is missing, and no manifest in namespace default names apps/v1 Deployment d; add policy: { kind: slo }, or give the manifest's file too",
   ],
   [
     "a manifest in another namespace",
     `${endpoint({ policy: undefined, platform: bindable })}---\n${hpa({ namespace: "n" })}`,
-    "t.yaml:4:1 document 1 spec.policy: is missing, and no HorizontalPodAutoscaler in namespace default names apps/v1 Deployment d; h (t.yaml:10:1) does, in namespace n; make the namespaces equal, or add policy: { kind: slo }",
+    "t.yaml:4:1 document 1 spec.policy: is missing, and no manifest in namespace default names apps/v1 Deployment d; h (t.yaml:10:1) does, in namespace n; make the namespaces equal, or add policy: { kind: slo }",
   ],
   [
     "two manifests for one target",
     `${endpoint({ policy: undefined, platform: bindable })}---\n${hpa()}---\n${hpa({ name: "i" })}`,
-    "t.yaml:7:38 document 1 spec.platform.target: is named by 2 HorizontalPodAutoscalers: h (t.yaml:10:1), i (t.yaml:19:1); keep one of them, or state a policy",
+    "t.yaml:7:38 document 1 spec.platform.target: is named by 2 manifests: HorizontalPodAutoscaler h (t.yaml:10:1), HorizontalPodAutoscaler i (t.yaml:19:1); keep one of them, or state a policy",
   ],
   [
     "bounds that do not meet",
     `${endpoint({ policy: undefined, platform: bindable, replicas: "{ max: 1 }" })}---\n${hpa()}`,
-    "t.yaml:8:20 document 1 spec.replicas.max: is below minReplicas (2) of HorizontalPodAutoscaler h (t.yaml:10:1) (value 1); change one of the two so that the ranges meet",
+    "t.yaml:8:20 document 1 spec.replicas.max: is below the least count (2) of HorizontalPodAutoscaler h (t.yaml:10:1) (value 1); change one of the two so that the ranges meet",
   ],
   [
     "several pools under one manifest",
     `${endpoint({ policy: undefined, replicas: undefined, platform: bindable, pools: "[{ name: p }, { name: q }]" })}---\n${hpa()}`,
-    "t.yaml:8:10 document 1 spec.pools: are 2, but the HorizontalPodAutoscaler h (t.yaml:10:1) counts one; keep one pool, or state a policy: { kind: slo }",
+    "t.yaml:8:10 document 1 spec.pools: are 2, but HorizontalPodAutoscaler h (t.yaml:10:1) counts one; keep one pool, or state a policy: { kind: slo }",
   ],
   [
     "two endpoints of one name",
@@ -443,14 +444,28 @@ it("gives an endpoint without a policy the manifest that names its target, over 
   expect(endpoints[0]?.policy).toMatchObject({ kind: "hpa", manifest: { name: "h", spec: { minReplicas: 2, maxReplicas: 10 } } });
 });
 
+it("takes a manifest that stands in the policy itself, and its bounds", () => {
+  const document = JSON.stringify(parse(hpa()));
+  const { endpoints, warnings, issues } = check(endpoint({ replicas: undefined, policy: `{ kind: hpa, manifest: ${document} }` }));
+  expect([...issues, ...warnings]).toEqual([]);
+  expect(endpoints[0]).toMatchObject({ pools: [{ min: 2, max: 10 }], policy: { kind: "hpa", manifest: { name: "h" } } });
+});
+
+it("points into a manifest that stands in the policy", () => {
+  const document = JSON.stringify(parse(hpa({ max: 1 })));
+  const { issues } = check(endpoint({ replicas: undefined, policy: `{ kind: hpa, manifest: ${document} }` }));
+  expect(issues).toHaveLength(1);
+  expect(issues[0]).toMatch(/^t\.yaml:\d+:\d+ spec\.policy\.manifest\.spec\.maxReplicas: /);
+});
+
 it("lets the narrower of two bounds hold, and says so", () => {
   const text = `${endpoint({ policy: undefined, platform: bindable, replicas: "{ min: 1, max: 6 }" })}---\n${hpa()}`;
   const { endpoints, warnings } = check(text);
   expect(endpoints[0]?.pools[0]).toMatchObject({ min: 2, max: 6 });
   expect(endpoints[0]?.policy).toMatchObject({ manifest: { spec: { minReplicas: 2, maxReplicas: 6 } } });
   expect(warnings).toEqual([
-    "t.yaml:8:20 document 1 spec.replicas.min: differs from minReplicas (2) of HorizontalPodAutoscaler h (t.yaml:10:1) (value 1); the narrower holds: min 2",
-    "t.yaml:8:28 document 1 spec.replicas.max: differs from maxReplicas (10) of HorizontalPodAutoscaler h (t.yaml:10:1) (value 6); the narrower holds: max 6",
+    "t.yaml:8:20 document 1 spec.replicas.min: differs from the least count (2) of HorizontalPodAutoscaler h (t.yaml:10:1) (value 1); the narrower holds: min 2",
+    "t.yaml:8:28 document 1 spec.replicas.max: differs from the greatest count (10) of HorizontalPodAutoscaler h (t.yaml:10:1) (value 6); the narrower holds: max 6",
   ]);
 });
 

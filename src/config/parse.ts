@@ -1,7 +1,7 @@
-import { parseHpa } from "../manifests/index.ts";
-import { type Endpoint, type Manifest, TidegateError } from "../model/index.ts";
-import { type ConfigText, plainDocuments, type Remark, readDocuments, type Source } from "./documents.ts";
-import { type BoundHpa, resolveEndpoint, type SecretSources, targetOf } from "./endpoint.ts";
+import { MANIFEST_KINDS, type ManifestReader, readerFor } from "../manifests/index.ts";
+import { type Endpoint, type Manifest, type Target, TidegateError } from "../model/index.ts";
+import { type ConfigText, plainDocuments, type Remark, readDocuments, type Source, splitMessage } from "./documents.ts";
+import { type BoundManifest, resolveEndpoint, type SecretSources, targetOf } from "./endpoint.ts";
 import { checkShape } from "./explain.ts";
 import { type ConfigIssue, formatIssue, parsePath } from "./issue.ts";
 import { API_VERSION, type EndpointDocument, endpointSchema } from "./schema.ts";
@@ -52,29 +52,29 @@ interface StatedEndpoint {
   readonly source: Source;
   readonly document: EndpointDocument;
 }
-interface StatedHpa extends BoundHpa {
+interface StatedManifest extends BoundManifest {
   readonly source: Source;
-  readonly target: { readonly apiVersion?: string; readonly kind: string; readonly name: string };
+  readonly target: Target | null;
 }
 
 function checkSources(sources: readonly Source[], readIssues: readonly ConfigIssue[], options: ConfigOptions, files: string): ConfigCheck {
   const issues = [...readIssues];
   const warnings: ConfigIssue[] = [];
   const stated: StatedEndpoint[] = [];
-  const hpas: StatedHpa[] = [];
+  const manifests: StatedManifest[] = [];
   /** Something was meant to be an endpoint or a manifest but could not be read: whatever is missing may be that. */
   let incomplete = readIssues.length > 0;
   for (const source of sources) {
     const remarks: Remark[] = [];
-    const kind = kindOf(source, remarks);
-    if (kind === "Endpoint") {
+    const reader = readerFor(source.value);
+    if (reader !== undefined) {
+      const parsed = reader.read(source.value);
+      if ("manifest" in parsed) manifests.push(statedManifest(source, reader, parsed.manifest, parsed.target));
+      else remarks.push(...parsed.issues.map(({ path, message }) => ({ path: parsePath(path), ...splitMessage(message) })));
+    } else if (isEndpoint(source, remarks)) {
       const shape = checkShape(endpointSchema, source.value);
       if ("data" in shape) stated.push({ source, document: shape.data });
       else remarks.push(...shape.remarks);
-    } else if (kind === "HorizontalPodAutoscaler") {
-      const parsed = parseHpa(source.value);
-      if ("manifest" in parsed) hpas.push(statedHpa(source, parsed.manifest));
-      else remarks.push(...parsed.issues.map(({ path, message }) => ({ path: parsePath(path), ...cut(message) })));
     }
     if (remarks.length > 0) incomplete = true;
     issues.push(...remarks.map((remark) => source.issue(remark)));
@@ -90,15 +90,15 @@ function checkSources(sources: readonly Source[], readIssues: readonly ConfigIss
       wayOut: `give a file with one too (apiVersion: ${API_VERSION}, kind: Endpoint)`,
     });
 
-  const used = new Set<StatedHpa>();
-  const bound = new Map<StatedHpa, string>();
+  const used = new Set<StatedManifest>();
+  const takenBy = new Map<StatedManifest, string>();
   const endpoints = stated.map((endpoint) => {
     const { source, document } = endpoint;
     const remarks: Remark[] = [];
     const cautions: Remark[] = [];
-    const candidates = hpas.filter((hpa) => names(hpa, document));
-    for (const hpa of candidates) used.add(hpa);
-    let hpa: StatedHpa | null = null;
+    const candidates = manifests.filter((manifest) => names(manifest, document));
+    for (const candidate of candidates) used.add(candidate);
+    let bound: StatedManifest | null = null;
     if (document.spec.policy !== undefined) {
       for (const ignored of candidates)
         warnings.push(
@@ -109,20 +109,20 @@ function checkSources(sources: readonly Source[], readIssues: readonly ConfigIss
           }),
         );
     } else if (candidates.length === 1) {
-      hpa = candidates[0] as StatedHpa;
-      const other = bound.get(hpa);
+      bound = candidates[0] as StatedManifest;
+      const other = takenBy.get(bound);
       if (other !== undefined)
         remarks.push({
           path: ["spec", "platform", "target"],
           hideValue: true,
-          message: `is the target of Endpoint ${other} too, and ${hpa.manifest.name} (${hpa.place}) can scale only one`,
+          message: `is the target of Endpoint ${other} too, and ${bound.manifest.name} (${bound.place}) can scale only one`,
           wayOut: "give each its own target and manifest, or a policy",
         });
-      bound.set(hpa, document.metadata.name);
-    } else if (candidates.length > 1 || !incomplete) remarks.push(unbound(document, candidates, hpas));
+      takenBy.set(bound, document.metadata.name);
+    } else if (candidates.length > 1 || !incomplete) remarks.push(unbound(document, candidates, manifests));
     // Without its manifest an endpoint has no bounds either; saying so as well would only repeat it.
-    const known = document.spec.policy !== undefined || hpa !== null;
-    const resolved = resolveEndpoint(document, hpa, options, remarks, cautions);
+    const known = document.spec.policy !== undefined || bound !== null;
+    const resolved = resolveEndpoint(document, bound, options, remarks, cautions);
     const kept = known
       ? remarks
       : remarks.filter(({ path }) => path.join(".") !== "spec.replicas" && path.join(".") !== "spec.replicas.max");
@@ -132,16 +132,18 @@ function checkSources(sources: readonly Source[], readIssues: readonly ConfigIss
   });
 
   refuseTwins(stated, issues);
-  for (const hpa of hpas)
-    if (!used.has(hpa))
-      warnings.push(
-        hpa.source.issue({
-          path: ["spec", "scaleTargetRef"],
-          hideValue: true,
-          message: `names ${describeTarget(hpa.target)} in namespace ${hpa.manifest.namespace}, which is no Endpoint's platform.target`,
-          wayOut: "give an Endpoint in that namespace this target, or leave the document out",
-        }),
-      );
+  for (const { source, what, target, manifest } of manifests.filter((each) => !used.has(each)))
+    warnings.push(
+      source.issue({
+        path: ["spec", "scaleTargetRef"],
+        hideValue: true,
+        message:
+          target === null
+            ? `is missing, so that this ${what} could scale any Endpoint`
+            : `names ${describeTarget(target)} in namespace ${manifest.namespace}, which is no Endpoint's platform.target`,
+        wayOut: "give an Endpoint in that namespace this target, or leave the document out",
+      }),
+    );
   return { endpoints: issues.length > 0 ? [] : endpoints, warnings: inOrder(warnings), issues: inOrder(issues) };
 }
 
@@ -153,59 +155,61 @@ function inOrder(issues: readonly ConfigIssue[]): ConfigIssue[] {
   );
 }
 
-const KINDS = ["Endpoint", "HorizontalPodAutoscaler"];
+const KINDS = ["Endpoint", ...MANIFEST_KINDS];
 
-function kindOf({ value }: Source, remarks: Remark[]): string | undefined {
+function isEndpoint({ value }: Source, remarks: Remark[]): boolean {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     const wayOut = `begin with apiVersion: ${API_VERSION} and kind: Endpoint`;
     remarks.push({ path: [], message: "is not a document of keys", wayOut });
-    return undefined;
+    return false;
   }
   const { kind, apiVersion } = value as { kind?: unknown; apiVersion?: unknown };
   if (kind === undefined) {
     remarks.push({ path: ["kind"], message: "is missing", wayOut: `add it, one of: ${KINDS.join(", ")}` });
-    return undefined;
+    return false;
   }
-  if (typeof kind !== "string" || !KINDS.includes(kind)) {
+  if (kind !== "Endpoint") {
     remarks.push({ path: ["kind"], message: "is not a kind that Tidegate knows", wayOut: wayOutAmong(String(kind), KINDS, "use one of") });
-    return undefined;
+    return false;
   }
-  const fits = kind === "Endpoint" ? apiVersion === API_VERSION : typeof apiVersion === "string" && /^autoscaling\/v\w+$/.test(apiVersion);
-  if (fits) return kind;
-  const wanted = kind === "Endpoint" ? API_VERSION : "autoscaling/v2";
+  if (apiVersion === API_VERSION) return true;
   const message = apiVersion === undefined ? "is missing" : `is not the apiVersion of kind ${kind}`;
-  remarks.push({ path: ["apiVersion"], message, wayOut: `write apiVersion: ${wanted}` });
-  return undefined;
+  remarks.push({ path: ["apiVersion"], message, wayOut: `write apiVersion: ${API_VERSION}` });
+  return false;
 }
 
-function statedHpa(source: Source, manifest: Manifest): StatedHpa {
+function statedManifest(source: Source, { dialect }: ManifestReader, manifest: Manifest, target: Target | null): StatedManifest {
   const { line, column, document } = source.issue({ path: [], message: "" });
   const place = line === null ? `document ${document}` : `${source.file}:${line}:${column}`;
-  return { source, manifest, place, target: manifest.spec["scaleTargetRef"] as StatedHpa["target"] };
+  return { source, dialect, what: String((source.value as { kind?: unknown }).kind ?? dialect), manifest, place, target };
 }
 
-/** A manifest names an endpoint when its scaleTargetRef is the endpoint's target and both are in one namespace. */
-function names(hpa: StatedHpa, document: EndpointDocument): boolean {
-  return hpa.manifest.namespace === document.metadata.namespace && refersTo(hpa, document);
+/** A manifest names an endpoint when its target is the endpoint's target and both are in one namespace. */
+function names(manifest: StatedManifest, document: EndpointDocument): boolean {
+  return manifest.manifest.namespace === document.metadata.namespace && refersTo(manifest, document);
 }
-function refersTo({ target }: StatedHpa, document: EndpointDocument): boolean {
+function refersTo({ target }: StatedManifest, document: EndpointDocument): boolean {
   const own = targetOf(document);
   // scaleTargetRef.apiVersion may be left out in Kubernetes.
-  const sameVersion = target.apiVersion === undefined || target.apiVersion === "" || target.apiVersion === own?.apiVersion;
-  return own !== null && sameVersion && own.kind === target.kind && own.name === target.name;
+  return (
+    own !== null &&
+    target !== null &&
+    (target.apiVersion === "" || target.apiVersion === own.apiVersion) &&
+    own.kind === target.kind &&
+    own.name === target.name
+  );
 }
 
-const describeTarget = ({ apiVersion, kind, name }: { apiVersion?: string; kind: string; name: string }): string =>
-  `${apiVersion === undefined ? "" : `${apiVersion} `}${kind} ${name}`;
+const describeTarget = ({ apiVersion, kind, name }: Target): string => `${apiVersion === "" ? "" : `${apiVersion} `}${kind} ${name}`;
 
-function unbound(document: EndpointDocument, candidates: readonly StatedHpa[], hpas: readonly StatedHpa[]): Remark {
+function unbound(document: EndpointDocument, candidates: readonly StatedManifest[], manifests: readonly StatedManifest[]): Remark {
   const target = targetOf(document);
   if (candidates.length > 1) {
-    const list = candidates.map(({ manifest, place }) => `${manifest.name} (${place})`).join(", ");
+    const list = candidates.map(({ what, manifest, place }) => `${what} ${manifest.name} (${place})`).join(", ");
     return {
       path: ["spec", "platform", "target"],
       hideValue: true,
-      message: `is named by ${candidates.length} HorizontalPodAutoscalers: ${list}`,
+      message: `is named by ${candidates.length} manifests: ${list}`,
       wayOut: "keep one of them, or state a policy",
     };
   }
@@ -213,14 +217,14 @@ function unbound(document: EndpointDocument, candidates: readonly StatedHpa[], h
   if (target === null)
     return {
       path,
-      message: "is missing, and without platform.target no HorizontalPodAutoscaler can stand in for it",
+      message: "is missing, and without platform.target no HorizontalPodAutoscaler or ScaledObject can stand in for it",
       wayOut: "add policy: { kind: slo }, or a target and its manifest",
     };
-  const elsewhere = hpas.find((hpa) => refersTo(hpa, document));
+  const elsewhere = manifests.find((manifest) => refersTo(manifest, document));
   const { namespace } = document.metadata;
   return {
     path,
-    message: `is missing, and no HorizontalPodAutoscaler in namespace ${namespace} names ${describeTarget(target)}`,
+    message: `is missing, and no manifest in namespace ${namespace} names ${describeTarget(target)}`,
     wayOut:
       elsewhere === undefined
         ? "add policy: { kind: slo }, or give the manifest's file too"
@@ -250,9 +254,4 @@ function refuseTwins(stated: readonly StatedEndpoint[], issues: ConfigIssue[]): 
           }),
         );
     }
-}
-
-function cut(message: string): { message: string; wayOut?: string } {
-  const at = message.indexOf("; ");
-  return at < 0 ? { message } : { message: message.slice(0, at), wayOut: message.slice(at + 2) };
 }

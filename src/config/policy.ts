@@ -15,7 +15,7 @@ import type { EndpointSpecDocument } from "./schema.ts";
 import { meaning, nearest } from "./suggest.ts";
 import { parsePercent } from "./units.ts";
 
-type PolicyDocument = NonNullable<EndpointSpecDocument["policy"]>;
+type PolicyDocument = Exclude<NonNullable<EndpointSpecDocument["policy"]>, { readonly manifest: unknown }>;
 type RuleDocument = Extract<PolicyDocument, { kind: "signals" }>["rules"][number];
 
 const GAUGES = SIGNAL_NAMES.filter((name) => SIGNALS[name].kind === "gauge");

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { MANIFEST_KINDS } from "../manifests/index.ts";
+import { DIALECT_KINDS } from "../model/index.ts";
 import { DEFAULTS } from "./defaults.ts";
 import { bytes, duration, durationOrNever, portRange, share } from "./units.ts";
 
@@ -37,7 +39,7 @@ export const secretSchema = z
 const target = z
   .strictObject({ apiVersion: text.describe("such as apps/v1"), kind: text.describe("such as Deployment"), name: text })
   .optional()
-  .describe("the object that a HorizontalPodAutoscaler document names in scaleTargetRef");
+  .describe("the object that a HorizontalPodAutoscaler, ScaledObject or similar document names in scaleTargetRef");
 
 const path = z.string().regex(/^\//, { error: "does not begin with a slash; write for example /health" });
 const pathOrUrl = z.string().regex(/^(\/|https?:\/\/)/, { error: "is neither a path nor a URL; write for example /metrics" });
@@ -262,8 +264,16 @@ const policy = z
       quantile: properShare.prefault(DEFAULTS.policy.slo.quantile).describe("of demand over the horizon"),
       zeroAfter: longDuration.prefault(DEFAULTS.policy.slo.zeroAfter).describe("idle for so long goes to zero where min is 0"),
     }),
+    z.strictObject({
+      kind: z.enum(DIALECT_KINDS),
+      manifest: z
+        .record(z.string(), z.unknown())
+        .describe("that system's own document or parameters, as data; `tidegate import FILE` writes it for you"),
+    }),
   ])
-  .describe("how the count is decided; where it is left out, by the HorizontalPodAutoscaler that names platform.target");
+  .describe(
+    "how the count is decided; where it is left out, by the manifest (HorizontalPodAutoscaler, ScaledObject, …) that names platform.target",
+  );
 
 const metadata = z.strictObject({
   name: dnsName,
@@ -281,7 +291,7 @@ export const endpointSchema = z
       model: text.describe("the value of `model` in requests that lead here"),
       engine,
       platform,
-      replicas: replicas.optional().describe("bounds of the count; may be left out where a HorizontalPodAutoscaler gives them"),
+      replicas: replicas.optional().describe("bounds of the count; may be left out where a manifest gives them"),
       price: price.optional(),
       pools: z.array(pool).min(1, { error: "is empty; name at least one pool" }).optional().describe("in place of replicas and price"),
       objective,
@@ -300,22 +310,18 @@ export type EndpointSpecDocument = EndpointDocument["spec"];
 export type SecretReference = z.output<typeof secretSchema>;
 
 /** Only its outline: the manifest itself is checked by `manifests`. */
-const hpaOutline = z
+const manifestOutline = z
   .looseObject({
-    apiVersion: z.string().regex(/^autoscaling\//),
-    kind: z.literal("HorizontalPodAutoscaler"),
+    apiVersion: z.string(),
+    kind: z.enum(MANIFEST_KINDS),
     metadata: z.looseObject({ name: z.string(), namespace: z.string().optional() }),
-    spec: z.looseObject({
-      scaleTargetRef: z.looseObject({ apiVersion: z.string().optional(), kind: z.string(), name: z.string() }),
-      minReplicas: z.int().optional(),
-      maxReplicas: z.int(),
-    }),
+    spec: z.looseObject({}),
   })
-  .meta({ title: "HorizontalPodAutoscaler", description: "as in Kubernetes' autoscaling API" });
+  .meta({ title: "Manifest", description: "another autoscaler's document, as in its own API" });
 
 /** JSON Schema (draft 2020-12) of one document of a config file, for editors. */
 export function configJsonSchema(): Record<string, unknown> {
-  const schema = z.toJSONSchema(z.union([endpointSchema, hpaOutline]), { io: "input" });
+  const schema = z.toJSONSchema(z.union([endpointSchema, manifestOutline]), { io: "input" });
   return { ...withoutSafeIntegers(schema), title: "Tidegate config" };
 }
 

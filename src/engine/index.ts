@@ -25,5 +25,6 @@ export {
   parseGpuPage,
   quantileSignals,
   RATE_NAMES,
+  signalOfMetric,
 } from "./reports/index.ts";
 export type { EngineRequest, EngineSequence } from "./sequence.ts";

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { parse } from "yaml";
-import { parseHpa } from "./index.ts";
+import { parseHpa } from "./hpa.ts";
 
 const appendix = `
 apiVersion: autoscaling/v2

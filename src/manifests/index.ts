@@ -1,2 +1,26 @@
-/** Other systems' files, in. Pure: documents as parsed from YAML or JSON go in, what they mean comes out. */
-export { type ManifestIssue, parseHpa } from "./hpa.ts";
+/** Other systems' files, in and out. Pure: documents as parsed from YAML or JSON go in, what they mean comes out. */
+import { type DialectKind, TidegateError } from "../model/index.ts";
+import { hpaReader } from "./hpa-reader.ts";
+import type { ManifestReader } from "./reader.ts";
+
+/** Every file of another autoscaler that is understood, with the kinds of documents it may be; a new one is one line here. */
+const READERS: readonly (readonly [ManifestReader, ...string[]])[] = [[hpaReader, "HorizontalPodAutoscaler"]];
+
+/** Kinds of Kubernetes-shaped documents that may stand in a config file beside an Endpoint. */
+export const MANIFEST_KINDS: readonly string[] = READERS.flatMap(([, ...kinds]) => kinds);
+
+/** @returns the reader that knows this document; undefined: none does. */
+export const readerFor = (document: unknown): ManifestReader | undefined => READERS.find(([reader]) => reader.recognizes(document))?.[0];
+
+/** @throws TidegateError `config/invalid` for a dialect without files of its own */
+export function readerOf(dialect: DialectKind): ManifestReader {
+  const found = READERS.find(([reader]) => reader.dialect === dialect)?.[0];
+  if (found !== undefined) return found;
+  const known = [...new Set(READERS.map(([reader]) => reader.dialect))].join(", ");
+  throw new TidegateError("config/invalid", `policy ${dialect}: this version does not read its files; use one of ${known}`);
+}
+
+export { exportPolicy } from "./export.ts";
+export { type Imported, importManifest } from "./import.ts";
+export type { ManifestIssue } from "./issue.ts";
+export type { Intent, IntentRule, ManifestReader, ReadManifest, Written } from "./reader.ts";

@@ -10,6 +10,8 @@ export interface IntentRule {
   readonly signal: string;
   readonly level: number;
   readonly of: "perReplica" | "endpoint";
+  /** The reading is one number for the whole endpoint, not one of each replica. */
+  readonly total?: true;
   /** A PromQL expression where the source states one. */
   readonly query?: string;
 }

@@ -27,6 +27,10 @@ const families: Readonly<Record<string, { readonly signal: SignalName; readonly 
   DCGM_FI_PROF_DRAM_ACTIVE: { signal: "dram_active", most: 1 },
   DCGM_FI_DEV_POWER_USAGE: { signal: "gpu_power", most: 100_000 },
 };
+/** DCGM field → signal. */
+export const DCGM_SIGNALS: Readonly<Record<string, SignalName>> = Object.fromEntries(
+  Object.entries(families).map(([family, { signal }]) => [family, signal]),
+);
 const memoryFamilies = { DCGM_FI_DEV_FB_USED: "used", DCGM_FI_DEV_FB_FREE: "free" } as const;
 const mostMib = 1e8;
 

@@ -3,3 +3,4 @@ export { type Derived, derive, quantileSignals, RATE_NAMES } from "./derive.ts";
 export { type CounterReading, type CumulativeHistogram, type EngineReport, parseEnginePage } from "./engine-page.ts";
 export { type PageSample, parseExposition } from "./exposition.ts";
 export { foldGpus, type GpuDevice, type GpuReport, parseGpuPage } from "./gpu-page.ts";
+export { signalOfMetric } from "./signal-of.ts";

@@ -235,6 +235,8 @@ const tables: Readonly<Record<Exclude<EngineKind, "ollama" | "other">, Table>> =
   emulated: vllm,
 };
 
+export const ENGINE_TABLES: readonly Table[] = [...new Set(Object.values(tables))];
+
 /**
  * The table of an engine; null: it has no page (Ollama), or none that we know. Of kind "other", such as a serving layer around
  * an engine, the page itself shows by its prefixes whose names it speaks.

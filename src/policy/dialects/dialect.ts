@@ -11,6 +11,8 @@ export interface Dialect {
   readonly kind: DialectKind;
   /** The system and the version that is followed, such as "KEDA 2.20". */
   readonly follows: string;
+  /** Whether it decides for several pools (variants, prefill and decode) at once; otherwise for the first one only. */
+  readonly countsPools?: boolean;
   /** Expects a manifest that its reader in `manifests` has validated and defaulted. */
   policy(endpoint: Endpoint, manifest: Manifest): Policy<Json>;
   /** The counts that the manifest itself allows, defaults filled in; null: it says nothing of them, the pool's hold. */
