@@ -1,0 +1,47 @@
+/** Knative's pod autoscaler (class kpa): its own functions, and a Policy made of them. */
+export {
+  type Aggregation,
+  type AnnotationIssue,
+  annotationKey,
+  goDurationMs,
+  HPA_CLASS,
+  KPA_CLASS,
+  type KpaAnnotations,
+  parseAnnotations,
+} from "./annotations.ts";
+export {
+  type BucketWindow,
+  bucketWindow,
+  isEmpty,
+  linearAverage,
+  record,
+  recordAll,
+  resizeWindow,
+  roundDown,
+  smoothingCoefficient,
+  weightedAverage,
+} from "./bucket-window.ts";
+export {
+  activatorCount,
+  type DeciderSpec,
+  type DeciderState,
+  initialExcessBurstCapacity,
+  type ScaleResult,
+  type ScalingMetric,
+  sampleSize,
+  scale,
+  startDecider,
+  TICK_MS,
+} from "./decider.ts";
+export { currentMax, type MaxWindow, maxTimeWindow, maxWindow, recordMax, recordMaxAt } from "./max-window.ts";
+export { type Active, type Applied, type ApplyInput, applyScale, type Path } from "./scaler.ts";
+export {
+  initialScale,
+  KPA_DEFAULTS,
+  type KpaConfig,
+  type KpaSettings,
+  type Reachability,
+  resolveSettings,
+  resolveTarget,
+} from "./settings.ts";
+export { activeThreshold, nextActive, nextPath } from "./status.ts";
