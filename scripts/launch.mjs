@@ -3,6 +3,7 @@
 // the package registry into `.node/`. Plain syntax on purpose: this file itself must run under Node 18 and newer.
 //   node scripts/launch.mjs FILE [ARG…]      runs FILE
 //   node scripts/launch.mjs --print          prints the path of the Node that would be used
+// TIDEGATE_NODE=26.10.0 asks for that very version instead, to test on another one.
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { constants } from "node:os";
@@ -12,17 +13,19 @@ import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const wantedMajor = 24;
-const fetchedVersion = "24.21.0";
+const asked = process.env.TIDEGATE_NODE;
+const fetchedVersion = asked ?? "24.21.0";
 
 /** @returns the path of a Node >= 24; fetches one where the running one is older. */
 export function findNode() {
-  if (Number(process.versions.node.split(".")[0]) >= wantedMajor) return process.execPath;
+  const { node: running } = process.versions;
+  if (asked === undefined ? Number(running.split(".")[0]) >= wantedMajor : running === asked) return process.execPath;
   const system = process.platform === "win32" ? "win" : process.platform;
   const name = `node-${system}-${process.arch}`;
   const home = join(root, ".node", fetchedVersion);
   const binary = join(home, "node_modules", name, "bin", process.platform === "win32" ? "node.exe" : "node");
   if (existsSync(binary)) return binary;
-  process.stderr.write(`tidegate: node ${process.versions.node} is too old; fetching ${name}@${fetchedVersion} once into .node/\n`);
+  process.stderr.write(`tidegate: node ${running} is not ${asked ?? "new enough"}; fetching ${name}@${fetchedVersion} once into .node/\n`);
   // Installed beside its place and moved there in one step, so that an interrupted or parallel fetch leaves nothing half done.
   const partial = `${home}.${process.pid}`;
   mkdirSync(partial, { recursive: true });
