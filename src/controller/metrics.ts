@@ -22,7 +22,12 @@ export function createMetrics(): Metrics {
   const wanted = gauge("tidegate_wanted_replicas", "replicas that the platform has been asked for", ["endpoint", "pool"]);
   const age = gauge("tidegate_signal_age_seconds", "age of the newest sample of an endpoint's signal", ["endpoint", "signal"]);
   const signal = gauge("tidegate_signal", "newest value of an endpoint's signal, in the signal's own unit", ["endpoint", "signal"]);
-  const cost = gauge("tidegate_cost_total", "spent on replicas since the start, in the config's currency");
+  const cost = new Counter({
+    name: "tidegate_cost_total",
+    help: "spent on replicas since the start, in the config's currency",
+    labelNames: ["endpoint"],
+    registers,
+  });
   const lastDecision = gauge("tidegate_last_decision_timestamp_seconds", "when the policy was last asked");
   const decisions = new Counter({
     name: "tidegate_decisions_total",
@@ -64,7 +69,8 @@ export function createMetrics(): Metrics {
     point(endpoint, point, status, nowMs, series) {
       for (const state of ["ready", "starting", "draining", "failed"] as const) replicas.set({ endpoint, state }, point[state]);
       for (const [pool, { wanted: count }] of Object.entries(status?.pools ?? {})) wanted.set({ endpoint, pool }, count);
-      cost.set({ endpoint }, point.cost);
+      cost.remove({ endpoint });
+      cost.inc({ endpoint }, point.cost);
       for (const { name, subject, latest } of series) {
         if (subject.kind !== "endpoint" || latest === null) continue;
         age.set({ endpoint, signal: name }, (nowMs - latest.atMs) / 1000);

@@ -72,7 +72,7 @@ it("orders only what differs, and tells the policy how it went", () => {
   expect(orders).toEqual([{ pool: "default", replicas: 5, drain: [], by: "policy" }]);
   const entries = loop.settle(orders[0] as (typeof orders)[0], "conflict", 2);
   expect(entries.map(({ kind }) => kind)).toEqual(["action", "outcome"]);
-  expect(loop.save(3).state).toEqual({ asked: 2, settled: ["conflict"] });
+  expect(loop.save(3, []).state).toEqual({ asked: 2, settled: ["conflict"] });
 });
 
 it.each([
@@ -111,12 +111,12 @@ it("resumes the saved state through JSON, pause and pin included, and not that o
   const first = createLoop(endpoint, five, true, null);
   first.step(input(0, 5));
   first.pause(forever);
-  const saved = JSON.parse(JSON.stringify(first.save(10)));
+  const saved = JSON.parse(JSON.stringify(first.save(10, ["run:5000", null])));
   const second = createLoop(endpoint, five, true, saved);
   expect(second.started(20)).toMatchObject({ state: { asked: 1 } });
   expect(second.pausedUntilMs).toBe(forever);
   second.step(input(30, 5));
-  expect(second.save(40)).toMatchObject({ seq: 2, state: { asked: 2 } });
+  expect(second.save(40, second.cursors)).toMatchObject({ seq: 2, state: { asked: 2 }, cursors: ["run:5000", null] });
   const other = createLoop({ ...endpoint, policy: { kind: "static", replicas: { default: 1 } } }, five, true, saved);
   expect(other.started(20)).toMatchObject({ state: null });
   expect(other.seq).toBe(1);

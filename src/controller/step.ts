@@ -49,6 +49,8 @@ export interface Loop {
   readonly nextAtMs: Ms;
   readonly pausedUntilMs: Ms | null;
   readonly pin: Pin | null;
+  /** Of the state that was resumed: what gateways reported up to there must not be told again. */
+  readonly cursors: readonly (string | null)[];
   /** Whether the policy wants to be asked now: its time has come, or it wakes on this cause. */
   due(nowMs: Ms, cause: Cause): boolean;
   step(input: StepInput): StepResult;
@@ -57,7 +59,8 @@ export interface Loop {
   /** `forever` pauses until resumed; null resumes. */
   pause(untilMs: Ms | null): void;
   setPin(pin: Pin | null): void;
-  save(nowMs: Ms): Saved;
+  /** `cursors`: up to where each gateway's ledger has been in an Observation. */
+  save(nowMs: Ms, cursors: readonly (string | null)[]): Saved;
   /** The entry that a history must hold before the first decision of this loop. */
   started(nowMs: Ms): Entry;
 }
@@ -107,6 +110,7 @@ export function createLoop(endpoint: Endpoint, policy: Policy, acts: boolean, sa
     get pin() {
       return pin;
     },
+    cursors: resumed?.cursors ?? [],
     due: (nowMs, cause) => nowMs >= nextAtMs || (cause !== "tick" && policy.wakesOn.includes(cause)),
     step({ nowMs, cause, status, series, slots }) {
       seq++;
@@ -141,7 +145,7 @@ export function createLoop(endpoint: Endpoint, policy: Policy, acts: boolean, sa
       pin = next;
       nextAtMs = Number.NEGATIVE_INFINITY;
     },
-    save: (nowMs) => ({ key: stateKey(endpoint), state, seq, atMs: nowMs, pausedUntilMs, pin }),
+    save: (nowMs, cursors) => ({ key: stateKey(endpoint), state, seq, atMs: nowMs, pausedUntilMs, pin, cursors }),
     started: (nowMs) => ({ kind: "start", atMs: nowMs, endpoint: recordable(endpoint), state: resumed?.state ?? null }),
   };
 }

@@ -44,6 +44,8 @@ export interface Saved {
   readonly atMs: Ms;
   readonly pausedUntilMs: Ms | null;
   readonly pin: { readonly replicas: number; readonly untilMs: Ms } | null;
+  /** Up to where each gateway's ledger is in the state, in the order of the gateways; null: nothing of it. */
+  readonly cursors?: readonly (string | null)[];
 }
 
 export interface Bounds {

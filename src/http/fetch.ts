@@ -29,7 +29,7 @@ const refusals: Readonly<Partial<Record<ErrorCode, ErrorCode>>> = {
 export async function fetchText(url: string | URL, options: FetchOptions): Promise<string> {
   const { code, timeoutMs, signal, maxBytes = 32 * 1024 * 1024, fetchFn = fetch } = options;
   const { address, login } = partsOf(url);
-  const timeout = AbortSignal.timeout(timeoutMs);
+  const timeout = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs))); // takes whole milliseconds only
   let text: string;
   let status: number;
   try {
@@ -52,7 +52,7 @@ export async function fetchText(url: string | URL, options: FetchOptions): Promi
         cause: error,
       });
     }
-    const why = timeout.aborted ? `no answer within ${timeoutMs} ms` : reasonOf(error);
+    const why = timeout.aborted ? `no answer within ${Math.ceil(timeoutMs)} ms` : reasonOf(error);
     throw new TidegateError(code, `${address} cannot be reached (${why}); check that it runs and that the address is right`, {
       retryable: true,
       cause: error,
