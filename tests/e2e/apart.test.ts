@@ -1,0 +1,199 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, expect, it } from "vitest";
+import type { ControllerView, EndpointView, Point } from "../../src/controller/index.ts";
+import type { DoorTotals } from "../../src/model/index.ts";
+import { alive, folder, freePorts, type Running, run, start, until } from "./tidegate.ts";
+
+const cleanups: (() => void | Promise<void>)[] = [];
+afterEach(async () => {
+  for (const clean of cleanups.splice(0).reverse()) await clean();
+});
+
+const token = "between-us";
+const model = "emulated/llama-3.1-8b";
+const config = (policy: string, replicas: string) => `
+apiVersion: tidegate.dev/v1alpha1
+kind: Endpoint
+metadata: { name: chat }
+spec:
+  model: ${model}
+  engine: { kind: emulated, profile: 8B, coldStart: 10s, seed: 7, maxNumSeqs: 8 }
+  platform: { kind: process }
+  replicas: ${replicas}
+  objective: { attainment: 0.99, timeToFirstToken: 2s, timePerOutputToken: 100ms }
+  policy: ${policy}
+`;
+
+/** A process of ours that is ended with the test. Gateways after all others: a controller drains by what they report. */
+function begin(args: readonly string[]): Running {
+  const running = start(args, { TIDEGATE_ADMIN_TOKEN: token });
+  cleanups[args[0] === "gateway" ? "unshift" : "push"](async () => {
+    if (running.process.exitCode === null && running.process.signalCode === null) running.process.kill("SIGTERM");
+    await running.ended;
+  });
+  return running;
+}
+
+async function ask<T>(url: string): Promise<T> {
+  const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
+  if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
+  return (await answer.json()) as T;
+}
+
+async function gateway(speed: number) {
+  const [port, adminPort] = (await freePorts(2)) as [number, number];
+  const args = [
+    "gateway",
+    "--port",
+    `${port}`,
+    "--admin-port",
+    `${adminPort}`,
+    "--speed",
+    `${speed}`,
+    "--grace",
+    "2",
+    "--log-level",
+    "error",
+  ];
+  const admin = `http://127.0.0.1:${adminPort}`;
+  const again = async () => {
+    const running = begin(args);
+    await running.saw("gateway http");
+    return running;
+  };
+  const totals = async () => (await ask<{ totals: DoorTotals }>(`${admin}/admin/v1/endpoints/chat/report`)).totals;
+  return { url: `http://127.0.0.1:${port}`, admin, again, totals, running: await again() };
+}
+
+async function controller(text: string, speed: number, gateways: readonly { readonly admin: string }[]) {
+  const home = folder();
+  cleanups.push(() => home.remove());
+  const [adminPort] = await freePorts(1);
+  const state = join(home.path, "state");
+  const admin = `http://127.0.0.1:${adminPort}`;
+  const file = home.write("tidegate.yaml", text);
+  const args = ["controller", file, ...gateways.flatMap((one) => ["--gateway", one.admin])];
+  const flags = ["--admin-port", `${adminPort}`, "--state", state, "--speed", `${speed}`, "--plain"];
+  const replicas = () =>
+    (JSON.parse(readFileSync(join(state, "platform", "process-chat.json"), "utf8")).replicas as { id: string; pid: number }[])
+      .map(({ id, pid }) => ({ id, pid }))
+      .sort((a, b) => a.pid - b.pid);
+  return {
+    home,
+    state,
+    admin,
+    replicas,
+    begin: () => begin([...args, ...flags]),
+    view: async (): Promise<EndpointView> => (await ask<ControllerView>(`${admin}/api/v1/view`)).endpoints[0] as EndpointView,
+    points: () => ask<readonly Point[]>(`${admin}/api/v1/endpoints/chat/points`),
+  };
+}
+
+/** Requests at a constant pace, so that whoever counts them twice or not at all wants another number of replicas. */
+const steady = (seconds: number, perSecond: number) =>
+  `arrival_s,prompt_tokens,output_tokens\n${Array.from({ length: seconds * perSecond }, (_, at) => `${(at / perSecond).toFixed(3)},400,100`).join("\n")}\n`;
+
+const chat = (url: string) =>
+  fetch(`${url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ model, messages: [{ role: "user", content: "hello there" }], max_tokens: 8, ignore_eos: true }),
+  });
+const pause = (realMs: number) => new Promise((resolve) => setTimeout(resolve, realMs));
+
+it("two gateways are summed; kill -9 of the controller under load: serving goes on, and the next one adopts all and changes no count", async () => {
+  const speed = 8;
+  const first = await gateway(speed);
+  await pause(1000); // leaves the clocks of the two, which run from their own starts, seven seconds apart
+  const second = await gateway(speed);
+  const apart = await controller(config("{ kind: slo, interval: 5s, coldStart: 10s }", "{ min: 1, max: 6 }"), speed, [first, second]);
+  const killed = apart.begin();
+  await until(apart.view, ({ now }) => now?.ready === 1, 40_000);
+
+  const [seconds, perSecond] = [280, 4];
+  const trace = apart.home.write("steady.csv", steady(seconds, perSecond));
+  const startedAt = Date.now();
+  const untilSecond = (at: number) => pause(startedAt + (1000 * at) / speed - Date.now());
+  const loads = Promise.all(
+    [first, second].map(({ url }) => run(["load", trace, "--url", url, "--model", model, "--speed", `${speed}`, "-o", "json"])),
+  );
+  await untilSecond(140);
+  const before = await apart.view();
+  const count = before.now?.wanted as number;
+  expect(count).toBeGreaterThan(1);
+  expect(before.now).toMatchObject({ ready: count, starting: 0, draining: 0 });
+  expect(Math.abs((before.now?.requestRate as number) - 2 * perSecond)).toBeLessThan(1.5);
+  const replicas = apart.replicas();
+  expect(replicas).toHaveLength(count);
+  killed.process.kill("SIGKILL");
+  await killed.ended;
+  const atKill = await Promise.all([first.totals(), second.totals()]);
+  await untilSecond(180);
+  const alone = await Promise.all([first.totals(), second.totals()]);
+  for (const [at, { completed, failed, rejected }] of alone.entries()) {
+    expect(completed - (atKill[at]?.completed as number)).toBeGreaterThan(20 * perSecond);
+    expect({ failed, rejected }).toEqual({ failed: 0, rejected: 0 });
+  }
+
+  const restarted = apart.begin();
+  const adopted = await until(apart.view, ({ now }) => now?.ready === count);
+  expect(adopted.replicas.map(({ id }) => id).sort()).toEqual(replicas.map(({ id }) => id).sort());
+  await untilSecond(seconds - 5);
+  const points = await apart.points();
+  expect(points.length).toBeGreaterThan(30);
+  expect(new Set(points.map(({ wanted, ready }) => `${ready}/${wanted}`))).toEqual(new Set([`${count}/${count}`]));
+  expect((await apart.view()).decisions.every(({ changed }) => !changed)).toBe(true);
+  expect(apart.replicas()).toEqual(replicas);
+
+  for (const { code, stdout, stderr } of await loads) {
+    expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
+    expect(JSON.parse(stdout)).toMatchObject({ sent: seconds * perSecond, ok: seconds * perSecond, failed: 0 });
+  }
+  const last = await until(apart.view, ({ totals }) => totals !== null && totals.inFlight + totals.held === 0);
+  const all = 2 * seconds * perSecond;
+  expect(last.totals).toMatchObject({ arrived: all, completed: all, failed: 0, cancelled: 0, rejected: 0 });
+
+  restarted.process.kill("SIGTERM");
+  expect((await restarted.ended).code).toBe(143);
+  await until(
+    async () => replicas.filter(({ pid }) => alive(pid)),
+    (left) => left.length === 0,
+  );
+  expect((await run(["replay", "--state", apart.state])).stdout).toMatch(/chat: \d+ decisions .* 0 differ/);
+}, 120_000);
+
+it("kill -9 of one of two gateways: the loop holds and says so, the other serves, and the next one learns its routes", async () => {
+  const speed = 8;
+  const [first, second] = [await gateway(speed), await gateway(speed)];
+  const apart = await controller(config("{ kind: slo, interval: 5s, coldStart: 10s }", "{ min: 1, max: 3 }"), speed, [first, second]);
+  apart.begin();
+  await until(apart.view, ({ now }) => now?.ready === 1, 40_000);
+  const replicas = apart.replicas();
+  for (const { url } of [first, second]) expect((await chat(url)).status).toBe(200);
+  await until(apart.view, ({ totals }) => totals?.completed === 2);
+
+  second.running.process.kill("SIGKILL");
+  await second.running.ended;
+  const { trouble } = await until(apart.view, (view) => view.trouble.some(({ code }) => code === "gateway"));
+  expect(trouble.map(({ text }) => text).join()).toContain(second.admin);
+  expect((await fetch(`${apart.admin}/readyz`)).status).toBe(503);
+  expect((await chat(first.url)).status).toBe(200);
+  expect((await apart.view()).now).toMatchObject({ wanted: 1, ready: 1 });
+
+  await second.again();
+  await until(apart.view, (view) => view.trouble.length === 0);
+  expect((await fetch(`${apart.admin}/readyz`)).status).toBe(200);
+  expect((await chat(second.url)).status).toBe(200);
+  expect(apart.replicas()).toEqual(replicas);
+}, 60_000);
+
+it("says so where gateway and controller run at different speeds", async () => {
+  const fast = await gateway(8);
+  const slow = await controller(config("{ kind: static, replicas: 1 }", "{ min: 1, max: 1 }"), 4, [fast]);
+  slow.begin();
+  const { trouble } = await until(slow.view, (view) => view.trouble.length > 0);
+  expect(trouble.map(({ text }) => text).join()).toContain(
+    `the gateway at ${fast.admin} runs at --speed 8 and this process at 4; start both at the same`,
+  );
+}, 60_000);
