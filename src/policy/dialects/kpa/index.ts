@@ -33,7 +33,9 @@ export {
   startDecider,
   TICK_MS,
 } from "./decider.ts";
+export { kpaDialect } from "./dialect.ts";
 export { currentMax, type MaxWindow, maxTimeWindow, maxWindow, recordMax, recordMaxAt } from "./max-window.ts";
+export { type KpaOptions, kpaPolicy, settingsOf } from "./policy.ts";
 export { type Active, type Applied, type ApplyInput, applyScale, type Path } from "./scaler.ts";
 export {
   initialScale,

@@ -77,6 +77,8 @@ export function resolveSettings(
   const stableWindowMs = annotations.windowMs ?? config.stableWindowMs;
   const panicWindow = (stableWindowMs * (annotations.panicWindowPercentage ?? config.panicWindowPercentage)) / 100;
   const reachable = reachability !== "Unreachable";
+  const maxScale = annotations.maxScale ?? config.maxScale;
+  const starting = initialScale(annotations.initialScale, config);
   return {
     scalingMetric,
     target,
@@ -93,8 +95,9 @@ export function resolveSettings(
     activationScale: annotations.activationScale ?? 1,
     reachable,
     minScale: reachable ? (annotations.minScale ?? config.minScale) : 0,
-    maxScale: annotations.maxScale ?? config.maxScale,
-    initialScale: initialScale(annotations.initialScale, config),
+    maxScale,
+    // Where somebody made the maximum smaller than what a revision starts with, the maximum holds.
+    initialScale: maxScale === 0 ? starting : Math.min(starting, maxScale),
     // Nobody is routed to an unreachable revision, so its last pod is not kept.
     podRetentionMs: reachable ? (annotations.podRetentionMs ?? config.scaleToZeroPodRetentionMs) : 0,
     gracePeriodMs: config.scaleToZeroGracePeriodMs,
