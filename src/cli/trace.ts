@@ -1,33 +1,17 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Ms } from "../model/index.ts";
 import type { GenerateOptions, Shape, TokenSummary, TraceRequest, TraceSummary } from "../traces/index.ts";
-
-type Rows = AsyncIterable<TraceRequest> | Iterable<TraceRequest>;
-type Format = "csv" | "jsonl";
-interface OutFlags {
-  readonly out: string;
-  readonly format?: Format;
-}
+import { duration, type OutFlags, type Rows, seed, withOutput, write } from "./trace-output.ts";
+import { recordedCommands } from "./trace-recorded.ts";
 
 const above0 = (text: string) => {
   const value = Number(text);
   if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number above 0.");
   return value;
 };
-const seed = (text: string) => {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("It must be a whole number from 0 on.");
-  return value;
-};
-const traceArgument = ["<trace>", 'a CSV or JSONL file (.gz too), "-" for standard input, or "builtin"'] as const;
+const traceArgument = ["<trace>", 'a CSV or JSONL file (.gz too), a Parquet file, "-" for standard input, or "builtin"'] as const;
 
 export function traceCommand(): Command {
-  const out = (command: Command) =>
-    command
-      .option("--out <file>", 'where to write; a name in .gz is packed, "-" is standard output', "-")
-      .addOption(
-        new Option("--format <format>", "what to write; told by the name of --out otherwise (csv unless .jsonl)").choices(["csv", "jsonl"]),
-      );
   const trace = new Command("trace").description("Look at traces of requests, and make them.");
   trace.addCommand(
     new Command("inspect")
@@ -37,14 +21,14 @@ export function traceCommand(): Command {
       .action(inspect),
   );
   trace.addCommand(
-    out(
+    withOutput(
       new Command("convert")
         .description("Write a trace (as Azure, BurstGPT, Mooncake or we publish it) in our columns.")
         .argument(...traceArgument),
     ).action(async (file: string, flags: OutFlags) => write(await rowsOf(file), flags)),
   );
   trace.addCommand(
-    out(
+    withOutput(
       new Command("overlay")
         .description("Lay shifted copies of a trace over each other: more traffic of the same shape. Time is never squeezed.")
         .argument(...traceArgument)
@@ -56,7 +40,7 @@ export function traceCommand(): Command {
     }),
   );
   trace.addCommand(
-    out(
+    withOutput(
       new Command("slice")
         .description("Cut a stretch out of a trace; it starts at 0 again.")
         .argument(...traceArgument)
@@ -69,7 +53,7 @@ export function traceCommand(): Command {
     }),
   );
   trace.addCommand(
-    out(
+    withOutput(
       new Command("generate")
         .description("Make a trace in a shape.")
         .addArgument(
@@ -99,6 +83,7 @@ export function traceCommand(): Command {
         .option("--seed <n>", "of everything random", seed, 1),
     ).action(generateTrace),
   );
+  for (const command of recordedCommands()) trace.addCommand(command);
   // commander hands this down to none that was made apart
   for (const verb of trace.commands) verb.exitOverride();
   return trace;
@@ -108,60 +93,10 @@ async function rowsOf(file: string): Promise<AsyncGenerator<TraceRequest>> {
   return (await import("../load/index.ts")).openTrace(file);
 }
 
-async function duration(text: string, flag: string): Promise<Ms> {
-  const { parseDuration, TidegateError } = await import("../model/index.ts");
-  const ms = parseDuration(text);
-  if (ms === undefined) throw new TidegateError("usage", `${flag} (${text}) is not a duration; write it with a unit, such as 90s or 1h30m`);
-  return ms;
-}
-
 async function* between(rows: Rows, fromMs: Ms, toMs: Ms): AsyncGenerator<TraceRequest> {
   for await (const row of rows) {
     if (row.arrivalMs >= toMs) return;
     if (row.arrivalMs >= fromMs) yield { ...row, arrivalMs: row.arrivalMs - fromMs };
-  }
-}
-
-/** Writes as rows come; holds no more than a block of text. Columns are those that the first row fills. */
-async function write(rows: Rows, { out, format }: OutFlags): Promise<void> {
-  const [{ csvHeader, csvLine, jsonLine, optionalColumns }, { Readable }, { pipeline }, { createGzip }, { createWriteStream }, model] =
-    await Promise.all([
-      import("../traces/index.ts"),
-      import("node:stream"),
-      import("node:stream/promises"),
-      import("node:zlib"),
-      import("node:fs"),
-      import("../model/index.ts"),
-    ]);
-  const json = (format ?? (/\.jsonl(\.gz)?$/.test(out) ? "jsonl" : "csv")) === "jsonl";
-  async function* text() {
-    let columns: ReturnType<typeof optionalColumns> | undefined;
-    let block = "";
-    for await (const row of rows) {
-      if (columns === undefined) {
-        columns = optionalColumns(row);
-        if (!json) block = csvHeader(columns);
-      }
-      block += json ? jsonLine(row) : csvLine(row, columns);
-      if (block.length >= 65_536) {
-        yield block;
-        block = "";
-      }
-    }
-    yield columns === undefined && !json ? csvHeader([]) : block;
-  }
-  const source = Readable.from(text());
-  const target = out === "-" ? process.stdout : createWriteStream(out);
-  try {
-    await (out.endsWith(".gz") ? pipeline(source, createGzip(), target) : pipeline(source, target, { end: out !== "-" }));
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // whoever read us has enough
-    if (out === "-" && code === "EPIPE") return;
-    if (error instanceof model.TidegateError || code === undefined) throw error;
-    throw new model.TidegateError("trace/unreadable", `${out} cannot be written: ${model.messageOf(error)}; give another --out`, {
-      cause: error,
-    });
   }
 }
 

@@ -2,3 +2,4 @@
 export { type Explanation, explain, sentences } from "./explain.ts";
 export { type Difference, type ReplayReport, replay } from "./replay.ts";
 export { type Action, type Entry, type History, openHistory, type Saved } from "./store.ts";
+export { recordedTraffic } from "./traffic.ts";

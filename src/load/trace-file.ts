@@ -3,10 +3,10 @@ import { stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { messageOf, TidegateError } from "../model/index.ts";
-import { builtinTrace, readTrace, type TraceRequest } from "../traces/index.ts";
+import { builtinTrace, readTrace, readTraceRows, type TraceRequest } from "../traces/index.ts";
 
 /**
- * The rows of a trace file (CSV or JSON lines, `.gz` unpacked), of standard input (`-`) or of the demo (`builtin`), as they are
+ * The rows of a trace file (CSV or JSON lines, `.gz` unpacked; Parquet), of standard input (`-`) or of the demo (`builtin`), as they are
  * read. @throws TidegateError `trace/unreadable` when there is no such file or it cannot be read, `trace/invalid` on its content
  */
 export async function* openTrace(file: string): AsyncGenerator<TraceRequest> {
@@ -15,6 +15,10 @@ export async function* openTrace(file: string): AsyncGenerator<TraceRequest> {
     return;
   }
   if (file !== "-") await mustBeFile(file);
+  if (file.endsWith(".parquet")) {
+    yield* readTraceRows(parquetRows(file), file);
+    return;
+  }
   yield* readTrace(textOf(file), file === "-" ? "standard input" : file);
 }
 
@@ -24,9 +28,33 @@ async function mustBeFile(file: string): Promise<void> {
     isFile = !(await stat(file)).isDirectory();
   } catch (cause) {
     const why = (cause as NodeJS.ErrnoException).code === "ENOENT" ? "there is no such file" : messageOf(cause);
-    throw new TidegateError("trace/unreadable", `trace ${file} cannot be read: ${why}; give a CSV or JSONL file, or "builtin"`, { cause });
+    throw new TidegateError("trace/unreadable", `trace ${file} cannot be read: ${why}; give a CSV, JSONL or Parquet file, or "builtin"`, {
+      cause,
+    });
   }
-  if (!isFile) throw new TidegateError("trace/unreadable", `trace ${file} is a folder; give a CSV or JSONL file in it`);
+  if (!isFile) throw new TidegateError("trace/unreadable", `trace ${file} is a folder; give a CSV, JSONL or Parquet file in it`);
+}
+
+/** Holds no more than one row group. */
+async function* parquetRows(file: string): AsyncGenerator<Readonly<Record<string, unknown>>> {
+  const [{ asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects }, { compressors }] = await Promise.all([
+    import("hyparquet/src/node.js"),
+    import("hyparquet-compressors"),
+  ]);
+  try {
+    const buffer = await asyncBufferFromFile(file);
+    const metadata = await parquetMetadataAsync(buffer);
+    let rowStart = 0;
+    for (const group of metadata.row_groups) {
+      const rowEnd = rowStart + Number(group.num_rows);
+      yield* await parquetReadObjects({ file: buffer, metadata, compressors, rowStart, rowEnd });
+      rowStart = rowEnd;
+    }
+  } catch (cause) {
+    throw new TidegateError("trace/unreadable", `trace ${file} cannot be read: ${messageOf(cause)}; is it a whole Parquet file?`, {
+      cause,
+    });
+  }
 }
 
 async function* textOf(file: string): AsyncGenerator<string> {

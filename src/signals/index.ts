@@ -7,3 +7,4 @@ export {
   type PrometheusPoint,
   type PrometheusSeries,
 } from "./prometheus.ts";
+export { type RecordedQueries, recordedByPrometheus, VLLM_QUERIES } from "./recorded.ts";

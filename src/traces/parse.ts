@@ -114,6 +114,17 @@ export class TraceParser {
     return rows;
   }
 
+  /** Takes one row that is data already, such as a Parquet file's; errors then count rows in place of lines. */
+  row(row: Readonly<Record<string, unknown>>): TraceRequest {
+    this.#line++;
+    this.#format = "jsonl";
+    const plain = Object.entries(row).map(([name, value]): [string, Cell] => [
+      name,
+      typeof value === "bigint" ? Number(value) : value instanceof Date ? value.toISOString() : (value as Cell),
+    ]);
+    return this.#object(Object.fromEntries(plain), () => undefined);
+  }
+
   /** @returns what the last line without a line end held. Throws when there was not even a header. */
   end(): TraceRequest[] {
     const rows: TraceRequest[] = [];
@@ -200,11 +211,14 @@ export class TraceParser {
     }
     if (row === null || typeof row !== "object" || Array.isArray(row))
       this.#fail(1, "not a JSON object; a JSONL trace has one object a line");
-    const entries = Object.entries(row as Record<string, Cell>);
-    const position = (name: string) => {
+    return this.#object(row as Readonly<Record<string, Cell>>, (name) => {
       const at = line.indexOf(JSON.stringify(name));
       return at < 0 ? undefined : at + 1;
-    };
+    });
+  }
+
+  #object(row: Readonly<Record<string, Cell>>, position: (name: string) => number | undefined): TraceRequest {
+    const entries = Object.entries(row);
     if (this.#columns.length === 0) {
       this.#choose(
         entries.map(([name]) => name),
@@ -385,6 +399,16 @@ export function parseTrace(text: string, file: string): TraceRequest[] {
   const rows = parser.push(text);
   const last = parser.end();
   return last.length === 0 ? rows : [...rows, ...last];
+}
+
+/** A trace whose rows are data already, as they arrive. @param file names it in errors. */
+export async function* readTraceRows(
+  rows: AsyncIterable<Readonly<Record<string, unknown>>> | Iterable<Readonly<Record<string, unknown>>>,
+  file: string,
+): AsyncGenerator<TraceRequest> {
+  const parser = new TraceParser(file);
+  for await (const row of rows) yield parser.row(row);
+  parser.end();
 }
 
 /** A trace as its pieces arrive; never holds more than one piece. @param file names it in errors. */

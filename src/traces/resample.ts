@@ -1,0 +1,67 @@
+import type { Histogram, Ms } from "../model/index.ts";
+import { randomStreams, type Uniform } from "./random.ts";
+import type { TraceRequest } from "./trace.ts";
+
+/** How many tokens requests had: their mean, or a histogram of them (upper bounds in tokens). */
+export type RecordedSizes = { readonly kind: "mean"; readonly tokens: number } | ({ readonly kind: "histogram" } & Histogram);
+
+/** A stretch of recorded traffic of which only sums are known. */
+export interface RecordedStretch {
+  readonly atMs: Ms;
+  readonly durationMs: Ms;
+  /** Arrivals in it; a fraction is a rate that was measured, not counted. */
+  readonly requests: number;
+  readonly promptTokens: RecordedSizes;
+  readonly outputTokens: RecordedSizes;
+  readonly class?: string;
+}
+
+/**
+ * Requests that add up to the recorded stretches: as many arrivals, at uniform times within each, with sizes drawn from what was
+ * recorded of them. A whole count is kept exactly; a fraction is rounded up or down at random. Of sizes known by their mean only,
+ * prompts are the mean itself and answers exponential about it, which is nearer to real answers than all alike. What is smaller than
+ * a stretch (the order within it, bursts shorter than it) is not in the record and is lost.
+ * @param stretches by start, several may share one; the trace begins at the first one's start. Lazy: holds one start's requests.
+ */
+export function* resample(stretches: Iterable<RecordedStretch>, seed: number): Generator<TraceRequest> {
+  const [counts, times, sizes] = randomStreams(seed, 3) as [Uniform, Uniform, Uniform];
+  let startMs: Ms | null = null;
+  let atMs: Ms = 0;
+  let open: TraceRequest[] = [];
+  for (const stretch of stretches) {
+    startMs ??= stretch.atMs;
+    if (stretch.atMs !== atMs) {
+      yield* sorted(open);
+      open = [];
+      atMs = stretch.atMs;
+    }
+    const count = Math.floor(stretch.requests) + (counts() < stretch.requests % 1 ? 1 : 0);
+    for (let at = 0; at < count; at++) {
+      open.push({
+        arrivalMs: Math.round((stretch.atMs - startMs + times() * stretch.durationMs) * 1000) / 1000,
+        promptTokens: draw(stretch.promptTokens, sizes, 0),
+        outputTokens: draw(stretch.outputTokens, sizes, 1),
+        ...(stretch.class === undefined || stretch.class === "" ? {} : { class: stretch.class }),
+      });
+    }
+  }
+  yield* sorted(open);
+}
+
+const sorted = (requests: readonly TraceRequest[]): readonly TraceRequest[] => requests.toSorted((a, b) => a.arrivalMs - b.arrivalMs);
+
+/** @param spread 0: the mean as it is, 1: exponential about it */
+function draw(sizes: RecordedSizes, uniform: Uniform, spread: 0 | 1): number {
+  if (sizes.kind === "mean") return Math.max(1, Math.round(spread === 0 ? sizes.tokens : -Math.log1p(-uniform()) * sizes.tokens));
+  const total = sizes.counts.reduce((sum, count) => sum + count, 0);
+  let left = uniform() * total;
+  const bucket = sizes.counts.findIndex((count) => {
+    left -= count;
+    return left < 0;
+  });
+  const at = bucket < 0 ? sizes.counts.length - 1 : bucket;
+  const low = at === 0 ? 0 : (sizes.bounds[at - 1] as number);
+  // Above the last bound nothing is known but that it is more: twice as much at most.
+  const high = sizes.bounds[at] ?? 2 * low;
+  return Math.max(1, Math.round(low + uniform() * (high - low)));
+}
