@@ -68,6 +68,7 @@ it("tells where it listens and its stages, serves, and ends with code 0 on SIGTE
   const url = /listening on (http:\S+)/.exec(said.out)?.[1];
   const answer = await fetch(`${url}/v1/completions`, {
     method: "POST",
+    headers: { "content-type": "application/json" },
     body: JSON.stringify({ prompt: "x", max_tokens: 100_000, ignore_eos: true, stream: true }),
   });
   expect(answer.status).toBe(200);

@@ -10,6 +10,7 @@ interface Flags {
   readonly maxNumBatchedTokens: string;
   readonly kvTokens?: string;
   readonly maxModelLen: string;
+  readonly enablePrefixCaching: boolean;
   readonly coldStart: string;
   readonly coldStartSigma: string;
   readonly speed: string;
@@ -31,6 +32,7 @@ export function engineCommand(): Command {
     .option("--max-num-batched-tokens <n>", "token budget of an iteration", "2048")
     .option("--kv-tokens <n>", "tokens that fit into the KV cache; default: the profile's")
     .option("--max-model-len <n>", "longest prompt and answer together", "131072")
+    .option("--no-enable-prefix-caching", "prefill every prompt whole, whatever the KV cache still knows")
     .option("--cold-start <duration>", "median time until ready, over all stages", "0s")
     .option("--cold-start-sigma <sigma>", "spread of each stage (lognormal)", "0.25")
     .option("--speed <factor>", "times real time", "1")
@@ -80,6 +82,7 @@ export function engineCommand(): Command {
           overheadMs: 1.5,
         },
         maxModelLen: whole("--max-model-len", flags.maxModelLen, 2),
+        prefixCaching: flags.enablePrefixCaching,
         coldStartMs,
         startedBeforeMs: performance.now() * speed,
         coldStartSigma: number("--cold-start-sigma", flags.coldStartSigma, 0),

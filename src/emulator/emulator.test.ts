@@ -15,6 +15,7 @@ async function start(more: Partial<EmulatorOptions> = {}): Promise<Emulator> {
     profile,
     engine: { maxNumSeqs: 256, maxNumBatchedTokens: 2048, kvCapacityTokens: profile.kvCapacityTokens, watermark: 0.01, overheadMs: 1.5 },
     maxModelLen: 8192,
+    prefixCaching: true,
     coldStartMs: 0,
     coldStartSigma: 0,
     seed: 1,
@@ -28,6 +29,7 @@ async function start(more: Partial<EmulatorOptions> = {}): Promise<Emulator> {
 const post = (emulator: Emulator, path: string, body: unknown, signal?: AbortSignal) =>
   fetch(`${emulator.url}${path}`, {
     method: "POST",
+    headers: { "content-type": "application/json" },
     body: typeof body === "string" ? body : JSON.stringify(body),
     ...(signal ? { signal } : {}),
   });
@@ -90,7 +92,7 @@ it.each([
   { rule: "another model", path: "/v1/chat/completions", body: { ...chat, model: "other" }, status: 404 },
   { rule: "too long", path: "/v1/completions", body: { prompt: "x".repeat(40_000), max_tokens: 1 }, status: 400 },
   { rule: "a body that is no object", path: "/v1/completions", body: "[1]", status: 400 },
-  { rule: "several answers", path: "/v1/completions", body: { prompt: "x", n: 2 }, status: 400 },
+  { rule: "no answers", path: "/v1/completions", body: { prompt: "x", n: 0 }, status: 400 },
   { rule: "a message that is none", path: "/v1/chat/completions", body: { messages: null }, status: 400 },
   { rule: "max_tokens 0", path: "/v1/completions", body: { prompt: "x", max_tokens: 0 }, status: 400 },
 ])("refuses $rule with an OpenAI error", async ({ path, body, status }) => {

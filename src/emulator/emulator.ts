@@ -13,7 +13,12 @@ import {
   type GpuFacts,
 } from "../engine/index.ts";
 import { type Clock, type Ms, type Stage, TidegateError } from "../model/index.ts";
-import { dcgmMetrics, vllmMetrics } from "./metrics.ts";
+import { dcgmMetrics } from "./gpu-metrics.ts";
+import { VllmMetrics } from "./metrics.ts";
+import { PrefixCache } from "./prefix-cache.ts";
+import { Refusal } from "./refusal.ts";
+import { type Asked, type Kind, type Prompt, readRequest } from "./request.ts";
+import { type Envelope, type FinishReason, fingerprintOf, modelList, StreamWriter, vllmVersion, wholeAnswer } from "./wire.ts";
 
 export interface EmulatorOptions {
   readonly port: number;
@@ -22,6 +27,8 @@ export interface EmulatorOptions {
   readonly profile: EngineProfile;
   readonly engine: Omit<EngineConfig, "profile">;
   readonly maxModelLen: number;
+  /** A prompt skips the prefill of leading blocks that the KV cache still knows. */
+  readonly prefixCaching: boolean;
   /** Median of the whole cold start and the spread of each stage (sigma of a lognormal). 0: ready at once. */
   readonly coldStartMs: Ms;
   readonly coldStartSigma: number;
@@ -54,31 +61,37 @@ const stageShares: readonly (readonly [Stage, number])[] = [
   ["warmup", 0.25],
 ];
 
-/** What the engine is given: a request that knows whose it is. */
-interface Job extends EngineRequest {
-  readonly active: Active;
+/** One HTTP request that generates: a number of answers, each a sequence of the engine. */
+interface Call {
+  readonly id: number;
+  readonly asked: Asked;
+  readonly response: ServerResponse;
+  readonly envelope: Envelope;
+  readonly writer: StreamWriter;
+  readonly promptTokens: number;
+  readonly arrivedMs: Ms;
+  readonly answers: readonly Answer[];
+  /** Answers that are not over. */
+  left: number;
+  /** The roles of a streamed chat went out. */
+  began: boolean;
+  /** Bytes of this wake-up, written once. */
+  pending: string;
 }
 
-interface Active {
-  readonly id: number;
-  readonly name: string;
-  readonly kind: "chat" | "completions";
-  readonly response: ServerResponse;
-  readonly stream: boolean;
-  readonly usage: boolean;
-  readonly promptTokens: number;
-  readonly outputTokens: number;
+/** What the engine is given: a request that knows whose it is. */
+interface Answer extends EngineRequest {
+  readonly call: Call;
+  readonly index: number;
+  readonly prompt: Prompt;
+  /** It ends because the limit is reached, not by itself. */
   readonly length: boolean;
-  readonly created: number;
-  /** An event of the stream up to its text. */
-  readonly head: string;
-  readonly arrivedMs: Ms;
-  sequence: EngineSequence<Job> | null;
+  sequence: EngineSequence<Answer> | null;
+  /** Prompt tokens that its first prefill skips. */
+  hitTokens: number;
   firstMs: Ms | null;
   lastMs: Ms;
   tokens: number;
-  /** Bytes of this wake-up, written once. */
-  pending: string;
 }
 
 /** A word of four bytes a token, so that texts and counts agree. */
@@ -102,23 +115,31 @@ const words = [
 ];
 
 /**
- * An HTTP server that a client cannot tell from vLLM's OpenAI server, driven by the engine model on the given clock. A token is
- * 4 bytes of prompt. Faults come by option or by `POST /faults {"kind": "hang"}`.
+ * An HTTP server that a client cannot tell from vLLM's OpenAI server (version 0.32; the suite tests/integration/vllm compares the
+ * two), driven by the engine model on the given clock. A token is 4 bytes of prompt. Answers are words without meaning; where the
+ * client does not force a length they end by themselves. Other than vLLM it listens while it loads, and answers 503 then. Faults
+ * come by option or by `POST /faults {"kind": "hang"}`.
  * @throws TidegateError `gateway/port` where the port is taken
  */
 export async function startEmulator(options: EmulatorOptions): Promise<Emulator> {
-  const { clock, model, profile } = options;
-  const engine = createEngine<Job>({ ...options.engine, profile });
-  const metrics = vllmMetrics(model, options.maxModelLen);
+  const { clock, model, profile, maxModelLen, prefixCaching } = options;
+  const { kvCapacityTokens } = options.engine;
+  const engine = createEngine<Answer>({ ...options.engine, profile });
+  const metrics = new VllmMetrics(model, { kvCapacityTokens, maxModelLen, prefixCaching });
   const gpu = dcgmMetrics(GPUS[profile.gpu] as GpuFacts, options.podName, options.podName, profile.tp);
-  metrics.cacheConfig(blockTokens, Math.floor(options.engine.kvCapacityTokens / blockTokens));
+  const fingerprint = fingerprintOf(model, maxModelLen, kvCapacityTokens, profile.gpu, profile.tp);
+  const prefixes = new PrefixCache();
   const random = xoroshiro128plus(options.seed);
   // A small seed leaves the first outputs of this generator near 0, and with them the first stage of every start far out.
   for (let skipped = 0; skipped < 64; skipped++) random.next();
   const uniform = () => (random.next() >>> 0) / 2 ** 32;
   const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
-  const active = new Map<number, Active>();
-  const said = { promptTokens: 0, genTokens: 0, preemptions: 0, prefixQueries: 0, prefixHits: 0 };
+  const active = new Map<number, Call>();
+  const told = { genTokens: 0, preemptions: 0, prefixQueries: 0, prefixHits: 0 };
+  /** Tokens generated for answers that are not over: their blocks hold no prompt. */
+  let heldGenerated = 0;
+  /** Tokens that came in the iteration under way. */
+  let iterationOutput = 0;
   /** The iterations of the last second; `prefill` is the share of their tokens that was prefill. */
   let recent: { readonly endMs: Ms; readonly busyMs: Ms; readonly prefill: number }[] = [];
   let fault: Fault = options.fault ?? "none";
@@ -147,7 +168,7 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
   function step(): void {
     if (closed || fault === "hang") return;
     engine.advance(clock.now(), sink);
-    for (const request of active.values()) flush(request);
+    for (const call of active.values()) flush(call);
     arm();
   }
 
@@ -157,175 +178,137 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     if (atMs !== null && !closed && fault !== "hang") cancelStep = clock.after(Math.max(0, atMs - clock.now()), step);
   }
 
-  const sink: EngineSink<Job> = {
-    firstToken: (sequence, atMs) => token(sequence, atMs),
-    resumed: (sequence, atMs) => token(sequence, atMs),
+  const sink: EngineSink<Answer> = {
+    // vLLM knows a prompt's blocks from when it schedules them, so that several answers to one prompt share them at once.
+    admitted: ({ request: { prompt } }) => remember(prompt),
+    firstToken: (sequence, atMs) => token(sequence.request, atMs),
+    resumed: (sequence, atMs) => token(sequence.request, atMs),
     iteration({ startMs, endMs, decodes, prefillTokens }) {
-      metrics.iterationTokens.observe(decodes + prefillTokens);
       recent.push({ endMs, busyMs: endMs - startMs, prefill: prefillTokens / Math.max(1, decodes + prefillTokens) });
       if (recent.length > 4096) recent = recent.filter((one) => one.endMs > endMs - 1000);
       // Those that got a first token (or their first after a preemption) in this iteration had it already.
       engine.forEachRunning((sequence) => {
-        if (sequence.state === "decode" && sequence.request.active.tokens < engine.generated(sequence)) token(sequence, endMs);
+        if (sequence.state === "decode" && sequence.request.tokens < engine.generated(sequence)) token(sequence.request, endMs);
       });
+      metrics.iterationTokens.observe(prefillTokens + iterationOutput);
+      iterationOutput = 0;
     },
-    finished(sequence, atMs) {
-      const { active: request } = sequence.request;
-      if (request.tokens < request.outputTokens) token(sequence, atMs);
-      finish(request, atMs);
+    finished({ request: answer }, atMs) {
+      if (answer.tokens < answer.outputTokens) token(answer, atMs);
+      finish(answer, atMs);
     },
   };
 
-  function token({ request: { active: request } }: EngineSequence<Job>, atMs: Ms): void {
-    if (request.firstMs === null) {
-      request.firstMs = atMs;
-      metrics.ttft.observe((atMs - request.arrivedMs) / 1000);
-      if (request.stream && request.kind === "chat") {
-        request.pending += `data: ${JSON.stringify({ id: request.name, object: "chat.completion.chunk", created: request.created, model, choices: [{ index: 0, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null }], prompt_token_ids: null })}\n\n`;
-      }
-    } else metrics.itl.observe((atMs - request.lastMs) / 1000);
-    request.lastMs = atMs;
-    request.tokens++;
-    const text = words[(request.id + request.tokens) % words.length] as string;
-    if (!request.stream) return;
-    const last = request.tokens === request.outputTokens;
-    request.pending += request.head + text + (last ? tailOf(request.kind, request.length ? "length" : "stop") : goingOn[request.kind]);
+  function remember({ blocks }: Prompt): void {
+    if (prefixCaching) prefixes.use(blocks.keys, Math.floor((kvCapacityTokens - heldGenerated) / blockTokens));
   }
 
-  const usageOf = ({ promptTokens, tokens }: Active) => ({
-    prompt_tokens: promptTokens,
-    total_tokens: promptTokens + tokens,
-    completion_tokens: tokens,
-    prompt_tokens_details: null,
-  });
+  function token(answer: Answer, atMs: Ms): void {
+    const { call } = answer;
+    if (answer.firstMs === null) {
+      answer.firstMs = atMs;
+      metrics.ttft.observe((atMs - call.arrivedMs) / 1000);
+      metrics.prefilled(answer.promptTokens, answer.hitTokens);
+    } else metrics.itl.observe((atMs - answer.lastMs) / 1000);
+    answer.lastMs = atMs;
+    answer.tokens++;
+    heldGenerated++;
+    iterationOutput++;
+    if (!call.asked.stream) return;
+    if (!call.began) begin(call);
+    const last = answer.tokens === answer.outputTokens;
+    const counts = call.asked.continuousUsage ? { promptTokens: answer.promptTokens, completionTokens: answer.tokens } : null;
+    const reason = last ? reasonOf(answer) : null;
+    call.pending += call.writer.text(answer.index, wordOf(answer, answer.tokens), reason, counts, last && !call.asked.includeUsage);
+  }
 
-  function finish(request: Active, atMs: Ms): void {
-    active.delete(request.id);
-    const { response, name, created, kind } = request;
-    const e2e = (atMs - request.arrivedMs) / 1000;
-    const queue = ((request.sequence?.admittedMs ?? request.arrivedMs) - request.arrivedMs) / 1000;
-    const decode = (atMs - (request.firstMs ?? atMs)) / 1000;
+  function begin(call: Call): void {
+    call.began = true;
+    if (call.asked.kind !== "chat") return;
+    for (const { index, promptTokens } of call.answers) {
+      call.pending += call.writer.role(index, call.asked.continuousUsage ? { promptTokens, completionTokens: 0 } : null);
+    }
+  }
+
+  function finish(answer: Answer, atMs: Ms): void {
+    const { call, sequence, prompt } = answer;
+    const e2e = (atMs - call.arrivedMs) / 1000;
+    const queue = ((sequence?.admittedMs ?? call.arrivedMs) - call.arrivedMs) / 1000;
+    const decode = (atMs - (answer.firstMs ?? atMs)) / 1000;
     metrics.e2e.observe(e2e);
     metrics.queue.observe(queue);
     metrics.decode.observe(decode);
     metrics.inference.observe(e2e - queue);
     metrics.prefill.observe(e2e - queue - decode);
-    metrics.tpot.observe(request.tokens > 1 ? decode / (request.tokens - 1) : 0);
-    metrics.requestPrompt.observe(request.promptTokens);
-    metrics.requestGeneration.observe(request.tokens);
-    metrics.requestMaxTokens.observe(request.outputTokens);
-    const reason = request.length ? "length" : "stop";
-    metrics.finished(reason);
-    if (request.stream) {
-      if (request.usage) {
-        request.pending += `data: ${JSON.stringify({ id: name, object: kind === "chat" ? "chat.completion.chunk" : "text_completion", created, model, choices: [], usage: usageOf(request) })}\n\n`;
-      }
-      request.pending += "data: [DONE]\n\n";
-      response.end(request.pending);
+    metrics.tpot.observe(answer.tokens > 1 ? decode / (answer.tokens - 1) : 0);
+    metrics.requestPrompt.observe(answer.promptTokens);
+    metrics.requestComputed.observe(answer.promptTokens - answer.hitTokens);
+    metrics.requestGeneration.observe(answer.tokens);
+    metrics.requestMaxTokens.observe(prompt.limit);
+    metrics.requestPreemptions.observe(sequence?.preemptions ?? 0);
+    metrics.finished(reasonOf(answer));
+    heldGenerated -= answer.tokens;
+    if (prompt.isText && call.asked.n === 1) prompt.blocks.addText(textOf(answer));
+    remember(prompt);
+    call.left--;
+    if (call.left === 0) end(call);
+  }
+
+  function end(call: Call): void {
+    active.delete(call.id);
+    const { asked, answers, response, writer } = call;
+    for (let at = 0; at < answers.length; at += asked.n) {
+      metrics.requestN.observe(asked.n);
+      metrics.requestMostGeneration.observe(Math.max(...answers.slice(at, at + asked.n).map(({ tokens }) => tokens)));
+    }
+    const counts = {
+      promptTokens: call.promptTokens,
+      completionTokens: answers.reduce((sum, { tokens }) => sum + tokens, 0),
+    };
+    if (asked.stream) {
+      response.end(`${call.pending}${asked.includeUsage ? writer.usage(counts) : ""}${writer.done}`);
       return;
     }
-    const text = Array.from({ length: request.tokens }, (_, at) => words[(request.id + at + 1) % words.length]).join("");
-    const choice =
-      kind === "chat"
-        ? {
-            index: 0,
-            message: { role: "assistant", content: text, refusal: null, tool_calls: [], reasoning_content: null },
-            logprobs: null,
-            finish_reason: reason,
-            stop_reason: null,
-          }
-        : { index: 0, text, logprobs: null, finish_reason: reason, stop_reason: null };
-    json(response, 200, {
-      id: name,
-      object: kind === "chat" ? "chat.completion" : "text_completion",
-      created,
-      model,
-      choices: [choice],
-      usage: usageOf(request),
-    });
+    const choices = answers.map((answer) => ({ text: textOf(answer), reason: reasonOf(answer) }));
+    json(response, 200, wholeAnswer(call.envelope, choices, counts));
   }
 
-  function flush(request: Active): void {
-    if (request.pending === "") return;
-    request.response.write(request.pending);
-    request.pending = "";
+  function flush(call: Call): void {
+    if (call.pending === "") return;
+    call.response.write(call.pending);
+    call.pending = "";
   }
 
-  function abort(request: Active): void {
-    if (!active.delete(request.id)) return;
-    if (request.sequence !== null) engine.cancel(request.sequence);
-    metrics.finished("abort");
+  function abort(call: Call): void {
+    if (!active.delete(call.id)) return;
+    for (const { sequence, tokens } of call.answers) {
+      if (sequence === null || sequence.state === "finished") continue;
+      engine.cancel(sequence);
+      heldGenerated -= tokens;
+      metrics.finished("abort");
+    }
   }
 
-  async function generate(kind: Active["kind"], request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function generate(kind: Kind, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    let body: Record<string, unknown>;
-    try {
-      body = JSON.parse(Buffer.concat(chunks).toString("utf8"));
-    } catch (error) {
-      return fail(response, 400, `JSON decode error: ${(error as Error).message}`);
-    }
-    if (typeof body !== "object" || body === null || Array.isArray(body)) return fail(response, 400, "Input should be a valid dictionary");
-    if (body["model"] !== undefined && body["model"] !== model)
-      return fail(response, 404, `The model \`${body["model"]}\` does not exist.`, "NotFoundError");
-    const promptTokens = countPrompt(kind, body);
-    if (promptTokens === null) return fail(response, 400, kind === "chat" ? "Field required: messages" : "Field required: prompt");
-    if ((body["n"] ?? 1) !== 1) return fail(response, 400, `n must be 1 on this engine, got ${body["n"]}.`);
-    const given = body["max_completion_tokens"] ?? body["max_tokens"] ?? (kind === "completions" ? 16 : null);
-    if (given !== null && !(Number.isInteger(given) && (given as number) >= 1))
-      return fail(response, 400, `max_tokens must be at least 1, got ${given}.`);
-    const most = options.maxModelLen - promptTokens;
-    if (most < 1 || (given !== null && (given as number) > most)) {
-      return fail(
-        response,
-        400,
-        `This model's maximum context length is ${options.maxModelLen} tokens. However, you requested ${promptTokens + ((given as number) ?? 0)} tokens (${promptTokens} in the messages, ${given ?? 0} in the completion). Please reduce the length of the messages or completion.`,
-      );
-    }
-    // Where the client does not force a length the answer ends by itself, as real ones do.
-    const natural = Math.max(1, Math.round(Math.exp(4.6 + 0.9 * normal())));
-    const limit = (given as number | null) ?? most;
-    const outputTokens = body["ignore_eos"] === true ? limit : Math.min(limit, Math.max(natural, Number(body["min_tokens"] ?? 0)));
-    const id = nextId++;
-    const stream = body["stream"] === true;
+    const served = { model, maxModelLen };
+    const asked = readRequest(kind, request.headers["content-type"], Buffer.concat(chunks).toString("utf8"), served);
     const nowMs = clock.now();
-    const name = `${kind === "chat" ? "chatcmpl" : "cmpl"}-${options.seed.toString(16)}${id.toString(16).padStart(8, "0")}`;
-    const created = Math.floor(nowMs / 1000);
-    const entry: Active = {
-      id,
-      name,
-      kind,
-      response,
-      stream,
-      usage: stream && (body["stream_options"] as { include_usage?: boolean } | undefined)?.include_usage === true,
-      promptTokens,
-      outputTokens,
-      length: outputTokens === limit,
-      created,
-      head: `data: {"id":"${name}","object":"${kind === "chat" ? "chat.completion.chunk" : "text_completion"}","created":${created},"model":${JSON.stringify(model)},"choices":[{"index":0,${kind === "chat" ? '"delta":{"content":"' : '"text":"'}`,
-      arrivedMs: nowMs,
-      sequence: null,
-      firstMs: null,
-      lastMs: nowMs,
-      tokens: 0,
-      pending: "",
-    };
+    const call = callOf(asked, request.headers["x-request-id"], response, nowMs);
     // What is due by now comes first: the request arrives after it.
     if (fault !== "hang") engine.advance(nowMs, sink);
-    entry.sequence = engine.submit({ active: entry, promptTokens, outputTokens, prefixHitTokens: 0 }, nowMs);
-    if (entry.sequence === null) {
-      return fail(
-        response,
-        400,
-        `The request needs ${promptTokens + outputTokens} tokens of KV cache; there are ${options.engine.kvCapacityTokens}.`,
-      );
+    for (const answer of call.answers) answer.sequence = engine.submit(answer, nowMs);
+    active.set(call.id, call);
+    const unfit = call.answers.find(({ sequence }) => sequence === null);
+    if (unfit !== undefined) {
+      abort(call);
+      throw new Refusal(`The request needs ${unfit.promptTokens + unfit.outputTokens} tokens of KV cache; there are ${kvCapacityTokens}.`);
     }
-    active.set(id, entry);
     response.on("close", () => {
-      if (!response.writableEnded) abort(entry);
+      if (!response.writableEnded) abort(call);
     });
-    if (stream) {
+    if (asked.stream) {
       response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" });
       // The head goes at once; the role comes with the first token, so a client sees silence while it is queued.
       response.flushHeaders();
@@ -333,13 +316,65 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     if (fault !== "hang") step();
   }
 
+  function callOf(asked: Asked, requestId: string | string[] | undefined, response: ServerResponse, arrivedMs: Ms): Call {
+    const id = nextId++;
+    const hex = (value: number) => (value >>> 0).toString(16).padStart(8, "0");
+    const envelope: Envelope = {
+      kind: asked.kind,
+      id: `${asked.kind === "chat" ? "chatcmpl" : "cmpl"}-${requestId ?? hex(options.seed) + hex(id)}`,
+      created: Math.floor(arrivedMs / 1000),
+      model,
+      fingerprint,
+    };
+    const answers: Answer[] = [];
+    const call: Call = {
+      id,
+      asked,
+      response,
+      envelope,
+      writer: new StreamWriter(envelope),
+      promptTokens: asked.prompts.reduce((sum, { tokens }) => sum + tokens, 0),
+      arrivedMs,
+      answers,
+      left: asked.prompts.length * asked.n,
+      began: false,
+      pending: "",
+    };
+    for (const prompt of asked.prompts) for (let nth = 0; nth < asked.n; nth++) answers.push(answerOf(call, prompt, answers.length));
+    return call;
+  }
+
+  function answerOf(call: Call, prompt: Prompt, index: number): Answer {
+    const { ignoreEos, minTokens } = call.asked;
+    const natural = Math.max(1, Math.round(Math.exp(4.6 + 0.9 * normal())));
+    const outputTokens = ignoreEos ? prompt.limit : Math.min(prompt.limit, Math.max(natural, minTokens));
+    return {
+      call,
+      index,
+      prompt,
+      promptTokens: prompt.tokens,
+      outputTokens,
+      length: outputTokens === prompt.limit,
+      // Asked for once, when the request is admitted.
+      get prefixHitTokens() {
+        const known = prefixCaching ? prefixes.hitTokens(prompt.blocks.keys) : 0;
+        this.hitTokens = Math.floor(Math.min(known, prompt.tokens - 1) / blockTokens) * blockTokens;
+        return this.hitTokens;
+      },
+      sequence: null,
+      hitTokens: 0,
+      firstMs: null,
+      lastMs: call.arrivedMs,
+      tokens: 0,
+    };
+  }
+
   function update(): void {
-    metrics.running.set(engine.running);
-    metrics.waiting.set(engine.waiting);
-    metrics.kv.set(engine.kvUsed);
-    for (const key of Object.keys(said) as (keyof typeof said)[]) {
-      metrics.add[key](engine.counters[key] - said[key]);
-      said[key] = engine.counters[key];
+    metrics.setQueue(engine.running, engine.waiting);
+    metrics.kvUsed.set(engine.kvUsed);
+    for (const key of Object.keys(told) as (keyof typeof told)[]) {
+      metrics[key].inc(engine.counters[key] - told[key]);
+      told[key] = engine.counters[key];
     }
     const nowMs = clock.now();
     recent = recent.filter(({ endMs }) => endMs > nowMs - 1000);
@@ -354,44 +389,64 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     gpu.set({ busy: Math.min(1, busyMs / 1000), prefill: busyMs === 0 ? 0 : prefillMs / busyMs, loaded: ready });
   }
 
+  const routes: Readonly<Record<string, Route>> = {
+    "/health": { GET: (_, response) => void response.writeHead(200).end() },
+    "/ping": { GET: (_, response) => void response.writeHead(200).end(), POST: (_, response) => void response.writeHead(200).end() },
+    "/version": { GET: (_, response) => json(response, 200, { version: vllmVersion }) },
+    "/load": { GET: (_, response) => json(response, 200, { server_load: active.size }) },
+    "/metrics": {
+      GET: (_, response) => {
+        update();
+        return metrics.page().then((text) => void response.writeHead(200, { "content-type": metrics.contentType }).end(text));
+      },
+    },
+    "/metrics/gpu": {
+      GET: (_, response) => {
+        update();
+        return gpu.registry.metrics().then((text) => void response.writeHead(200, { "content-type": gpu.registry.contentType }).end(text));
+      },
+    },
+    "/v1/models": { GET: (_, response) => json(response, 200, modelList(model, maxModelLen, Math.floor(clock.now() / 1000))) },
+    "/v1/chat/completions": { POST: (request, response) => generate("chat", request, response) },
+    "/v1/completions": { POST: (request, response) => generate("completions", request, response) },
+  };
+
   const server = createServer({ requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 75_000 }, (request, response) => {
-    const path = (request.url ?? "/").split("?")[0];
-    const { method } = request;
+    const path = (request.url ?? "/").split("?")[0] as string;
+    const method = request.method ?? "GET";
     if (path === "/faults" && method === "POST") return void onFault(request, response);
     if (fault === "refuse") return void request.socket.destroy();
     if (fault === "hang") return;
-    if (path === "/health" || path === "/ping") return void response.writeHead(ready ? 200 : 503).end();
     if (!ready) return void response.writeHead(503).end();
-    if (path === "/v1/chat/completions" || path === "/v1/completions") {
-      if (method !== "POST") return void json(response, 405, { detail: "Method Not Allowed" });
-      return void generate(path === "/v1/completions" ? "completions" : "chat", request, response).catch(() => response.destroy());
+    const route = routes[path];
+    const handle = route?.[method];
+    if (!unmeasured.has(path)) measure(handle === undefined ? "none" : path, method, request, response);
+    if (route === undefined) return json(response, 404, { detail: "Not Found" });
+    if (handle === undefined) {
+      // As the other server's router, which knows one method a route and tells of the first.
+      response.setHeader("allow", Object.keys(route)[0] as string);
+      return json(response, 405, { detail: "Method Not Allowed" });
     }
-    if (path === "/v1/models") {
-      return void json(response, 200, {
-        object: "list",
-        data: [
-          {
-            id: model,
-            object: "model",
-            created: Math.floor(clock.now() / 1000),
-            owned_by: "vllm",
-            root: model,
-            parent: null,
-            max_model_len: options.maxModelLen,
-            permission: [],
-          },
-        ],
-      });
-    }
-    if (path === "/version") return void json(response, 200, { version: "0.10.2+tidegate" });
-    if (path === "/load") return void json(response, 200, { server_load: active.size });
-    if (path === "/metrics" || path === "/metrics/gpu") {
-      update();
-      const { registry } = path === "/metrics" ? metrics : gpu;
-      return void registry.metrics().then((text) => response.writeHead(200, { "content-type": registry.contentType }).end(text));
-    }
-    json(response, 404, { detail: "Not Found" });
+    void (async () => handle(request, response))().catch((error: unknown) => {
+      if (error instanceof Refusal) json(response, error.status, error.body);
+      else response.destroy();
+    });
   });
+
+  function measure(handler: string, method: string, request: IncomingMessage, response: ServerResponse): void {
+    const startedMs = clock.now();
+    const bytes = (length: unknown) => Number(length ?? 0);
+    response.on("close", () => {
+      metrics.answered({
+        handler,
+        method,
+        status: response.statusCode,
+        requestBytes: bytes(request.headers["content-length"]),
+        responseBytes: bytes(response.getHeader("content-length")),
+        seconds: (clock.now() - startedMs) / 1000,
+      });
+    });
+  }
 
   async function onFault(request: IncomingMessage, response: ServerResponse): Promise<void> {
     let kind: Fault | undefined;
@@ -403,7 +458,10 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     } catch {
       kind = undefined;
     }
-    if (kind === undefined) return fail(response, 400, `no fault ${text}; post {"kind": K} with K one of ${FAULTS.join(", ")}`);
+    if (kind === undefined) {
+      const refusal = new Refusal(`no fault ${text}; post {"kind": K} with K one of ${FAULTS.join(", ")}`);
+      return json(response, refusal.status, refusal.body);
+    }
     const hung = fault === "hang";
     fault = kind;
     json(response, 200, { fault });
@@ -440,49 +498,28 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
       new Promise((resolve) => {
         closed = true;
         cancelStep();
-        for (const request of active.values()) request.response.destroy();
+        for (const { response } of active.values()) response.destroy();
         server.close(() => resolve());
         server.closeAllConnections();
       }),
   };
 }
 
-/** The rest of an event of the stream, behind its text. */
-const tailOf = (kind: Active["kind"], reason: string | null) => {
-  const end = reason === null ? "null" : `"${reason}"`;
-  return kind === "chat"
-    ? `"},"logprobs":null,"finish_reason":${end},"token_ids":null}]}\n\n`
-    : `","logprobs":null,"finish_reason":${end},"stop_reason":null,"token_ids":null}]}\n\n`;
-};
-const goingOn = { chat: tailOf("chat", null), completions: tailOf("completions", null) } as const;
+type Route = Readonly<Record<string, (request: IncomingMessage, response: ServerResponse) => void | Promise<void>>>;
 
-const tokensOf = (text: string) => Math.max(1, Math.ceil(Buffer.byteLength(text) / 4));
+/** Paths that vLLM's HTTP families leave out, and the one that it does not have. */
+const unmeasured = new Set(["/metrics", "/health", "/load", "/ping", "/version", "/metrics/gpu"]);
 
-/** @returns null where the field that holds the prompt is missing or of another shape */
-function countPrompt(kind: Active["kind"], body: Record<string, unknown>): number | null {
-  if (kind === "completions") {
-    const { prompt } = body;
-    if (typeof prompt === "string") return tokensOf(prompt);
-    if (Array.isArray(prompt) && prompt.every((one) => typeof one === "number")) return Math.max(1, prompt.length);
-    if (Array.isArray(prompt) && prompt.length === 1 && typeof prompt[0] === "string") return tokensOf(prompt[0]);
-    return null;
-  }
-  const { messages } = body;
-  if (!Array.isArray(messages) || messages.length === 0) return null;
-  let text = "";
-  for (const message of messages as ({ content?: unknown } | null)[]) {
-    const content = message?.content;
-    if (typeof content === "string") text += content;
-    else if (Array.isArray(content)) for (const part of content) if (typeof part?.text === "string") text += part.text;
-  }
-  return tokensOf(text);
-}
+const reasonOf = ({ length }: Answer): FinishReason => (length ? "length" : "stop");
+
+/** What the nth token says; the one that ends an answer by itself says nothing. */
+const wordOf = ({ call, index, length, outputTokens }: Answer, nth: number): string =>
+  !length && nth === outputTokens ? "" : (words[(call.id + index + nth) % words.length] as string);
+
+const textOf = (answer: Answer): string => Array.from({ length: answer.tokens }, (_, at) => wordOf(answer, at + 1)).join("");
 
 function json(response: ServerResponse, status: number, body: unknown): void {
   const text = JSON.stringify(body);
   response.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(text) });
   response.end(text);
 }
-
-const fail = (response: ServerResponse, code: number, message: string, type = "BadRequestError") =>
-  json(response, code, { error: { message, type, param: null, code } });
