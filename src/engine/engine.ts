@@ -80,6 +80,8 @@ export interface Engine<R extends EngineRequest = EngineRequest> {
   readonly waiting: number;
   /** 0 to 1. */
   readonly kvUsed: number;
+  /** The most that `kvUsed` has been at the end of an iteration. */
+  readonly kvPeak: number;
   /**
    * Queues a request that arrives at `arrivesMs`, which may lie ahead (requests are to come in order of arrival). Submit all
    * that arrive by a moment before advancing to it.
@@ -94,6 +96,8 @@ export interface Engine<R extends EngineRequest = EngineRequest> {
   advance(toMs: Ms, sink: EngineSink<R>): void;
   /** When the iteration under way ends (or the next begins, where none is); null: nothing to do. */
   nextIterationMs(): Ms | null;
+  /** Iterations that have ended by then, as `counters.iterations` will say once `advance` was called; costs no such call. */
+  iterationsBy(atMs: Ms): number;
   /** The next moment at which more than one more token a running sequence can happen, no further arrivals assumed. */
   nextEventMs(): Ms | null;
   /** `counters.busyMs` plus what the iteration under way has worked by `nowMs`. */
@@ -135,6 +139,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
   private readonly totalBlocks: number;
   private readonly reserve: number;
   private free: number;
+  private leastFree: number;
   private readonly queue = createQueue<R>();
   private readonly batch = createQueue<R>();
   private order = 0;
@@ -178,6 +183,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
     this.totalBlocks = Math.floor(config.kvCapacityTokens / blockTokens);
     this.reserve = Math.floor(this.totalBlocks * config.watermark);
     this.free = this.totalBlocks;
+    this.leastFree = this.totalBlocks;
   }
 
   get running(): number {
@@ -186,6 +192,10 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
   get waiting(): number {
     return this.queue.size;
   }
+  get kvPeak(): number {
+    return this.totalBlocks === 0 ? 0 : (this.totalBlocks - this.leastFree) / this.totalBlocks;
+  }
+
   get kvUsed(): number {
     return this.totalBlocks === 0 ? 0 : (this.totalBlocks - this.free) / this.totalBlocks;
   }
@@ -237,6 +247,11 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
 
   nextIterationMs(): Ms | null {
     return this.planned ? this.endMs : this.nextStartMs();
+  }
+
+  iterationsBy(atMs: Ms): number {
+    if (!this.planned || atMs < this.endMs) return this.step;
+    return this.prefills.length > 0 ? this.step + 1 : this.step + this.lastEndedBy(atMs) - this.runDone;
   }
 
   nextEventMs(): Ms | null {
@@ -427,6 +442,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
     const rounds = Math.floor((iterations - 1) / blockTokens);
     this.free -= rounds * decodes;
     for (let at = first + rounds * blockTokens; at <= this.step + iterations; at++) this.free -= this.taking[at % blockTokens] as number;
+    if (this.free < this.leastFree) this.leastFree = this.free;
 
     let lost = 0;
     for (const sequence of this.leaving) if (sequence.state === "decode") lost++;

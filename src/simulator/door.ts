@@ -1,0 +1,317 @@
+import type { Ending, Ledger } from "../ledger/index.ts";
+import { type DoorLimits, type Ms, PROMPT_BANDS } from "../model/index.ts";
+import { pickReplica, type RoutingRequest } from "../routing/index.ts";
+import type { EventQueue } from "./event-queue.ts";
+import type { Fleet, PoolOfFleet } from "./fleet.ts";
+import type { Settings } from "./options.ts";
+import type { Recorder } from "./recorder.ts";
+import { RequestList, type SimulatedReplica, SimulatedRequest } from "./replica.ts";
+import type { RowCursor } from "./rows.ts";
+
+/** As the gateway: after a cold start held requests go in order, so many per ready replica and pace. */
+const releasedAtOnce = 32;
+const releasePaceMs: Ms = 100;
+const heldSayMs: Ms = 1000;
+/** As the gateway learns the length of answers by prompt band: assumed before the first, and how many the mean remembers. */
+const guessedOutputTokens = 200;
+const learnedFrom = 50;
+/** How often it is looked at who has waited too long. */
+const sweepMs: Ms = 1000;
+/** Sessions whose last replica is known; the oldest are forgotten. */
+const keptSessions = 200_000;
+
+/** The gateway in virtual time: routes, holds, tries again, gives up; everything that happens is told to the ledger. */
+export interface Door {
+  readonly held: number;
+  /** Waiting in engines. */
+  readonly queued: number;
+  readonly inFlight: number;
+  /** Requests that no engine could ever hold. */
+  readonly oversized: number;
+  arrive(row: RowCursor, nowMs: Ms): void;
+  firstToken(request: SimulatedRequest, atMs: Ms): void;
+  finished(request: SimulatedRequest, atMs: Ms): void;
+  /** A replica may take requests from now on. */
+  ready(nowMs: Ms): void;
+  /** A replica is gone with all that is on it. */
+  lost(replica: SimulatedReplica, nowMs: Ms): void;
+}
+
+export function createDoor(
+  settings: Settings,
+  limits: DoorLimits,
+  ledger: Ledger,
+  fleet: () => Fleet,
+  recorder: Recorder,
+  queue: EventQueue,
+  onHeld: (nowMs: Ms) => void,
+): Door {
+  const { routing, prefixCache, kvTransfer, patienceMs } = settings;
+  const isSplit = settings.pools.some(({ pool }) => pool.role === "prefill");
+  const held = new RequestList();
+  /** Prefilled, with no decode replica there. */
+  const stranded = new RequestList();
+  const stock: SimulatedRequest[] = [];
+  const outputMeans = Float64Array.from(PROMPT_BANDS, () => guessedOutputTokens);
+  const outputsSeen = new Float64Array(PROMPT_BANDS.length);
+  const sessions = new Map<string, string>();
+  /** Only ties and affinity look at the key. */
+  const routed = {
+    turn: 0,
+    session: undefined as string | undefined,
+    get key(): string {
+      return this.session ?? String(this.turn);
+    },
+  } satisfies RoutingRequest & { session: string | undefined };
+  let turn = 0;
+  let saidHeldAtMs = Number.NEGATIVE_INFINITY;
+  let oversized = 0;
+  let candidates: readonly SimulatedReplica[] = [];
+  let decoders: readonly SimulatedReplica[] = [];
+
+  const releaseTimer = queue.add(release);
+  const sweepTimer = queue.add(sweep);
+
+  const lists = (of: (pool: PoolOfFleet) => boolean) => {
+    const pools = fleet().pools.filter(of);
+    return pools.length === 1 ? (pools[0] as PoolOfFleet).candidates : pools.flatMap((pool) => pool.candidates);
+  };
+  /** One pool's list is the fleet's own, which changes by itself; several are joined anew whenever one of them may have changed. */
+  function refresh(): void {
+    candidates = lists(({ pool }) => pool.role !== "decode");
+    decoders = isSplit ? lists(({ pool }) => pool.role === "decode") : candidates;
+  }
+  const decodePools = settings.pools.filter(({ pool }) => pool.role === "decode").length;
+  const joined = decodePools > 1 || settings.pools.length - decodePools > 1;
+
+  function pick(request: SimulatedRequest, nowMs: Ms): SimulatedReplica | null {
+    if (joined) refresh();
+    const from = request.part === "decode" ? decoders : candidates;
+    if (from.length > 1 && routing !== "round-robin" && routing !== "least-in-flight") for (const replica of from) replica.weigh(nowMs);
+    routed.turn = request.turn;
+    routed.session = request.sessionId;
+    return pickReplica(from, routed, routing);
+  }
+
+  function attempt(request: SimulatedRequest, nowMs: Ms): void {
+    const replica = pick(request, nowMs);
+    if (replica === null) return hold(request, nowMs);
+    ledger.dispatch(request.ticket!, nowMs, replica.id);
+    give(request, replica, nowMs);
+  }
+
+  function give(request: SimulatedRequest, replica: SimulatedReplica, nowMs: Ms): void {
+    if (request.part !== "decode") {
+      request.prefixHitTokens = hitsOn(request, replica);
+      request.promptTokens = request.prompt;
+      request.outputTokens = request.part === "prefill" ? 1 : request.output;
+    }
+    const expected = outputMeans[request.ticket!.promptBand] as number;
+    if (!replica.take(request, nowMs, request.part === "prefill" ? 1 : expected)) {
+      oversized++;
+      return end(request, nowMs, "rejected", 0);
+    }
+    fleet().rearm(replica);
+  }
+
+  function hitsOn({ prefixHit, sessionId }: SimulatedRequest, replica: SimulatedReplica): number {
+    if (prefixHit === 0 || prefixCache === "none") return 0;
+    if (prefixCache === "fleet") return prefixHit;
+    return sessionId !== undefined && sessions.get(sessionId) === replica.id ? prefixHit : 0;
+  }
+
+  function remember(sessionId: string, replica: SimulatedReplica): void {
+    sessions.delete(sessionId);
+    sessions.set(sessionId, replica.id);
+    if (sessions.size > keptSessions) sessions.delete(sessions.keys().next().value as string);
+  }
+
+  function hold(request: SimulatedRequest, nowMs: Ms): void {
+    ledger.hold(request.ticket!, nowMs);
+    if (held.size >= limits.maxHeld) return end(request, nowMs, "rejected", 0);
+    if (!request.wasHeld) {
+      request.wasHeld = true;
+      request.heldMs = nowMs;
+      recorder.held(request.arrivedMs);
+    }
+    held.push(request);
+    if (nowMs - saidHeldAtMs < heldSayMs) return;
+    saidHeldAtMs = nowMs;
+    onHeld(nowMs);
+  }
+
+  function release(nowMs: Ms): void {
+    if (stranded.size > 0 && decoders.length > 0) {
+      for (let request = stranded.head; request !== null; request = stranded.head) {
+        stranded.remove(request);
+        decode(request, nowMs);
+      }
+    }
+    if (held.size === 0 || candidates.length === 0) return;
+    for (let left = candidates.length * releasedAtOnce; left > 0 && held.head !== null; left--) {
+      const request = held.head;
+      held.remove(request);
+      ledger.release(request.ticket!, nowMs);
+      attempt(request, nowMs);
+    }
+    if (held.size > 0) queue.set(releaseTimer, nowMs + releasePaceMs);
+  }
+
+  function sweep(nowMs: Ms): void {
+    for (let request = held.head; request !== null; ) {
+      const { next } = request;
+      const isOver = nowMs - request.heldMs >= limits.holdTimeoutMs;
+      const hasLeft = patienceMs !== null && nowMs - request.arrivedMs >= patienceMs;
+      if (isOver || hasLeft) {
+        held.remove(request);
+        end(request, nowMs, hasLeft ? "cancelled" : "rejected", 0);
+      }
+      request = next;
+    }
+    for (const pool of fleet().pools) for (const replica of [...pool.replicas]) sweepReplica(replica, nowMs);
+    queue.set(sweepTimer, nowMs + sweepMs);
+  }
+
+  /** Silent for too long: before the first token since it was given, later only while the engine stands still. */
+  function sweepReplica(replica: SimulatedReplica, nowMs: Ms): void {
+    const hangs = nowMs < replica.hangsUntilMs;
+    const oldest = replica.requests.head;
+    if (oldest === null || (patienceMs === null && nowMs - oldest.dispatchedMs < limits.upstreamTimeoutMs)) return;
+    // What is due by now comes first.
+    replica.engine.advance(nowMs, replica);
+    for (let request = replica.requests.head; request !== null; ) {
+      const { next } = request;
+      if (patienceMs === null && nowMs - request.dispatchedMs < limits.upstreamTimeoutMs) break;
+      const waits = !request.hasFirst;
+      const sinceMs = waits ? request.dispatchedMs : hangs ? Math.max(replica.hangsSinceMs, request.dispatchedMs) : nowMs;
+      const isSilent = nowMs - sinceMs >= limits.upstreamTimeoutMs;
+      const hasLeft = waits && patienceMs !== null && nowMs - request.arrivedMs >= patienceMs;
+      if (isSilent || hasLeft) drop(request, replica, nowMs, hasLeft ? "cancelled" : "failed");
+      request = next;
+    }
+  }
+
+  /** Takes a request out of its engine. */
+  function drop(request: SimulatedRequest, replica: SimulatedReplica, nowMs: Ms, ending: Ending): void {
+    const made = madeBy(request, replica);
+    replica.engine.cancel(request.sequence!);
+    fleet().rearm(replica);
+    // The engine may look at it until its iteration ends, so it does not go back to the stock.
+    close(request, nowMs, ending, made);
+  }
+
+  const madeBy = (request: SimulatedRequest, replica: SimulatedReplica) =>
+    (request.part === "decode" ? 1 : 0) + replica.engine.generated(request.sequence!);
+
+  function end(request: SimulatedRequest, nowMs: Ms, ending: Ending, outputTokens: number): void {
+    close(request, nowMs, ending, outputTokens);
+    stock.push(request);
+  }
+
+  function close(request: SimulatedRequest, nowMs: Ms, ending: Ending, outputTokens: number): void {
+    const ticket = request.ticket!;
+    const finished = ledger.finish(ticket, nowMs, ending, { outputTokens });
+    recorder.ended(request.arrivedMs, ending, finished, outputTokens);
+    const { replica } = request;
+    if (replica !== null) {
+      replica.leave(request);
+      if (replica.inFlight === 0 && replica.state === "draining") fleet().emptied(replica, nowMs);
+    }
+    request.ticket = null;
+  }
+
+  /** From its prefill replica to where it is decoded, by way of the network. */
+  function transfer(request: SimulatedRequest, nowMs: Ms): void {
+    const replica = request.replica!;
+    replica.leave(request);
+    if (replica.inFlight === 0 && replica.state === "draining") fleet().emptied(replica, nowMs);
+    request.part = "decode";
+    request.promptTokens = request.prompt + 1;
+    request.prefixHitTokens = request.prompt;
+    request.outputTokens = request.output - 1;
+    const timer = queue.add((atMs) => {
+      queue.remove(timer);
+      decode(request, atMs);
+    });
+    queue.set(timer, nowMs + kvTransfer.baseMs + (kvTransfer.msPerThousandTokens * request.prompt) / 1000);
+  }
+
+  function decode(request: SimulatedRequest, nowMs: Ms): void {
+    const replica = pick(request, nowMs);
+    if (replica === null) stranded.push(request);
+    else give(request, replica, nowMs);
+  }
+
+  function learn(band: number, outputTokens: number): void {
+    const seen = Math.min((outputsSeen[band] as number) + 1, learnedFrom);
+    outputsSeen[band] = seen;
+    const mean = outputMeans[band] as number;
+    outputMeans[band] = mean + (outputTokens - mean) / seen;
+  }
+
+  return {
+    get held() {
+      return held.size;
+    },
+    get queued() {
+      return fleet().pools.reduce((sum, pool) => pool.replicas.reduce((all, replica) => all + replica.engine.waiting, sum), 0);
+    },
+    get inFlight() {
+      return ledger.totals().inFlight;
+    },
+    get oversized() {
+      return oversized;
+    },
+    arrive(row, nowMs) {
+      if (!queue.isSet(sweepTimer)) queue.set(sweepTimer, nowMs + sweepMs);
+      const request = stock.pop() ?? new SimulatedRequest();
+      request.prompt = row.promptTokens;
+      request.output = row.outputTokens;
+      request.prefixHit = row.prefixHitTokens;
+      request.sessionId = row.sessionId;
+      request.arrivedMs = nowMs;
+      request.turn = turn++;
+      request.part = isSplit ? "prefill" : "whole";
+      request.hasFirst = false;
+      request.wasHeld = false;
+      request.ticket = ledger.arrive(nowMs, {
+        class: row.class ?? "default",
+        promptTokens: row.promptTokens,
+        prefixHitTokens: row.prefixHitTokens,
+      });
+      recorder.arrived(nowMs, row.promptTokens, row.outputTokens);
+      // First come, first served: who arrives while others still wait stands behind them.
+      if (held.size > 0 && held.size < limits.maxHeld) hold(request, nowMs);
+      else attempt(request, nowMs);
+    },
+    firstToken(request, atMs) {
+      if (request.hasFirst) return;
+      request.hasFirst = true;
+      ledger.firstToken(request.ticket!, atMs);
+      if (request.sessionId !== undefined) remember(request.sessionId, request.replica!);
+    },
+    finished(request, atMs) {
+      if (request.part === "prefill" && request.output > 1) return transfer(request, atMs);
+      learn(request.ticket!.promptBand, request.output);
+      end(request, atMs, "completed", request.output);
+    },
+    ready(nowMs) {
+      refresh();
+      if ((held.size > 0 || stranded.size > 0) && !queue.isSet(releaseTimer)) queue.set(releaseTimer, nowMs);
+    },
+    lost(replica, nowMs) {
+      for (let request = replica.requests.head; request !== null; request = replica.requests.head) {
+        const made = madeBy(request, replica);
+        const ticket = request.ticket!;
+        if (request.hasFirst || ticket.attempts >= limits.attempts) {
+          end(request, nowMs, "failed", made);
+          continue;
+        }
+        replica.leave(request);
+        ledger.takeBack(ticket, nowMs);
+        recorder.retried(request.arrivedMs);
+        attempt(request, nowMs);
+      }
+    },
+  };
+}
