@@ -1,0 +1,290 @@
+import type { Decision, Endpoint, Json, Manifest, Ms, Observation, Outcome, Policy, Step, Want } from "../../../model/index.ts";
+import { type Reader, readerOf } from "../../reading.ts";
+import { replicas } from "../../words.ts";
+import { collectDatapoints, type Datapoints, NO_DATAPOINTS, needsOf, newestDatapoints, newSamples, scopeOf } from "../datapoints.ts";
+import { type AlarmState, EXTRA_PERIODS, evaluateAlarm } from "./alarm.ts";
+import { type Alarm, type CompiledGroup, compileGroup, type ScalingPolicy } from "./group.ts";
+import { valueOfQuery } from "./metrics.ts";
+import { type AlarmReading, combine, type Facts, propose } from "./propose.ts";
+
+const IDLE_TICK_MS = 60_000;
+
+/**
+ * - `fresh`: the fleet has not had a single replica yet, and nobody else set its count.
+ * - `scheduled`: bounds that scheduled actions set; `scheduleSeenMs`: actions due up to then are done.
+ * - `datapoints`: by signal, period and warm-up.
+ * - `simple`: the last change by a simple policy; `doneMs` null while it is under way.
+ * - `pending`: the change asked for last, until `settle` says what became of it.
+ */
+interface State {
+  readonly fresh: boolean;
+  readonly scheduled: { readonly min: number | null; readonly max: number | null };
+  readonly scheduleSeenMs: Ms;
+  readonly datapoints: Readonly<Record<string, Datapoints>>;
+  readonly alarms: Readonly<Record<string, AlarmState>>;
+  readonly simple: { readonly doneMs: Ms | null; readonly cooldownMs: Ms } | null;
+  readonly lastOut: { readonly atMs: Ms; readonly from: number } | null;
+  readonly lastInMs: Ms | null;
+  readonly pending: { readonly seq: number; readonly from: number; readonly to: number; readonly by: string | null } | null;
+}
+
+/** One signal as it is collected for alarms of one period, without replicas that are younger than `warmUpMs`. */
+interface Collected {
+  readonly key: string;
+  readonly signal: string;
+  readonly periodMs: Ms;
+  readonly warmUpMs: Ms;
+  readonly keepMs: Ms;
+}
+
+const keyOf = (signal: string, periodMs: Ms, warmUpMs: Ms) => `${signal}/${periodMs}/${warmUpMs}`;
+const warmUpOf = (policy: ScalingPolicy): Ms => ("settling" in policy && policy.settling.kind === "warm-up" ? policy.settling.ms : 0);
+const alarmsOf = (policy: ScalingPolicy): readonly Alarm[] =>
+  policy.kind === "target" ? [policy.high, policy.low] : policy.kind === "idle" ? [] : policy.alarms;
+
+function collectedOf(group: CompiledGroup): readonly Collected[] {
+  const found = new Map<string, Collected>();
+  for (const policy of group.policies) {
+    const warmUpMs = warmUpOf(policy);
+    for (const { query, rule } of alarmsOf(policy)) {
+      const { periodMs } = query;
+      for (const { signal } of query.reads) {
+        const key = keyOf(signal, periodMs, warmUpMs);
+        const keepMs = Math.max((rule.evaluationPeriods + EXTRA_PERIODS + 1) * periodMs, found.get(key)?.keepMs ?? 0);
+        found.set(key, { key, signal, periodMs, warmUpMs, keepMs });
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+/**
+ * A group's scaling policies over the pool that bears the group's name, else over the endpoint's first.
+ *
+ * Asked at the end of every period of its fastest alarm. A group comes into being with `DesiredCapacity`, and so does a fleet that
+ * nobody has set. Outside the bounds it goes to the bound at once, as a group does.
+ */
+export function awsPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> {
+  const group = compileGroup(endpoint, manifest);
+  const pool = endpoint.pools.find(({ name }) => name === group.name) ?? endpoint.pools[0];
+  if (pool === undefined) throw new RangeError("an endpoint has at least one pool");
+  const collected = collectedOf(group);
+  const tickMs = collected.reduce((least, { periodMs }) => Math.min(least, periodMs), IDLE_TICK_MS);
+
+  const boundsOf = ({ scheduled }: State) => {
+    const min = scheduled.min ?? group.bounds?.min ?? pool.min;
+    const max = Math.max(min, scheduled.max ?? group.bounds?.max ?? pool.max);
+    // What a scheduled action sets stays inside of what the pool may be.
+    return { min: Math.min(pool.max, Math.max(pool.min, min)), max: Math.max(pool.min, Math.min(pool.max, max)) };
+  };
+
+  return {
+    kind: "aws",
+    needs: needsOf(endpoint, collected),
+    wakesOn: ["config"],
+
+    start(first) {
+      const status = first.pools[pool.name];
+      return write({
+        fresh: status !== undefined && status.wanted === 0 && !status.otherWriter,
+        scheduled: { min: null, max: null },
+        scheduleSeenMs: first.nowMs,
+        datapoints: {},
+        alarms: {},
+        simple: null,
+        lastOut: null,
+        lastInMs: null,
+        pending: null,
+      });
+    },
+
+    decide(before, observation) {
+      const { nowMs, seq } = observation;
+      const nextAtMs = (Math.floor(nowMs / tickMs) + 1) * tickMs;
+      const steps: Step[] = [];
+      const say = (code: string, text: string, numbers: Step["numbers"]) => steps.push({ code, pool: pool.name, text, numbers });
+      const finish = (next: State, want: Want): { state: Json; decision: Decision } => ({
+        state: write(next),
+        decision: { seq, wants: { [pool.name]: want }, steps, conditions: [], nextAtMs },
+      });
+      const hold: Want = { kind: "hold" };
+      const scaleTo = (next: State, from: number, to: number, by: string | null) =>
+        finish({ ...next, pending: from === to ? next.pending : { seq, from, to, by } }, { kind: "scale", replicas: to, drain: [] });
+
+      const seen = observe(read(before), observation);
+      const status = observation.pools[pool.name];
+      if (status === undefined) {
+        say("no-scale", `The platform does not say how many replicas pool ${pool.name} has: the count stays.`, {});
+        return finish(seen, hold);
+      }
+      const current = status.wanted;
+      const settledNow =
+        seen.simple?.doneMs === null && status.reported === status.wanted ? { ...seen.simple, doneMs: nowMs } : seen.simple;
+      const fresh = seen.fresh && current === 0 && !status.otherWriter;
+      const { state, desired } = runSchedule({ ...seen, simple: settledNow, fresh }, nowMs, say);
+      const { min, max } = boundsOf(state);
+      const inside = (count: number) => Math.min(max, Math.max(min, count));
+
+      const begin = fresh ? inside(group.desired ?? min) : 0;
+      if (begin > 0) {
+        say("first-start", `Nothing has run yet: the group starts with ${replicas(begin)}.`, { current, desired: begin, min, max });
+        return scaleTo(state, current, begin, null);
+      }
+      const set = inside(desired ?? current);
+      if (set !== current) {
+        const why =
+          desired === null ? `${current} is outside ${min} to ${max}` : `a scheduled action sets ${desired}, within ${min} to ${max}`;
+        say("bounds", `${why}: the count goes to ${set} at once.`, { current, desired: set, min, max });
+        return scaleTo(state, current, set, null);
+      }
+      if (group.suspended.dynamic) {
+        say("suspended", "AlarmNotification is suspended: no policy is called.", { current });
+        return finish(state, hold);
+      }
+
+      const { facts, alarms } = factsOf(state, observation, current);
+      const proposals = group.policies.map((policy) => propose(policy, facts));
+      const known: State = { ...state, alarms };
+      for (const { code, text, numbers } of proposals) say(code, text, numbers);
+      const { capacity, by } = combine(proposals, current);
+      if (by === null) {
+        const kept = proposals.filter(({ verdict }) => verdict === "in");
+        if (kept.length > 0) say("not-agreed", "Not all target tracking policies want to scale in: the count stays.", { current });
+        else say("unchanged", `The count stays at ${current}.`, { current, desired: current });
+        return proposals.every(({ verdict }) => verdict === "blind") ? finish(known, hold) : scaleTo(known, current, current, null);
+      }
+      if (proposals.length > 1) say("combined", `${by.policy} decides: ${capacity}.`, { current, proposed: capacity });
+      if (capacity > current ? group.suspended.out : group.suspended.in) {
+        say("suspended", `Scaling ${capacity > current ? "out" : "in"} is suspended: the count stays at ${current}.`, { current });
+        return scaleTo(known, current, current, null);
+      }
+      const to = inside(capacity);
+      if (to !== capacity)
+        say("limited", `Limited from ${capacity} to ${to}: the group is to have ${min} to ${max}.`, { proposed: capacity, min, max });
+      say("desired", to === current ? `The count stays at ${current}.` : `From ${current} to ${to}, by ${by.policy}.`, {
+        current,
+        desired: to,
+      });
+      return scaleTo(known, current, to, by.policy);
+    },
+
+    settle(before, outcome: Outcome) {
+      const state = read(before);
+      const { pending } = state;
+      if (pending === null || pending.seq !== outcome.seq || outcome.pool !== pool.name) return { state: before, conditions: [] };
+      const done = { ...state, pending: null };
+      if (outcome.result !== "accepted") return { state: write(done), conditions: [] };
+      return { state: write({ ...remember(done, pending, outcome.atMs), fresh: false }), conditions: [] };
+    },
+  };
+
+  /** Cool-downs begin with a change that was accepted, and end the other direction's. */
+  function remember(state: State, { from, to, by }: NonNullable<State["pending"]>, atMs: Ms): State {
+    const policy = group.policies.find(({ name }) => name === by);
+    if (policy === undefined || policy.kind === "idle") return state;
+    if (policy.kind === "simple") return { ...state, simple: { doneMs: null, cooldownMs: policy.cooldownMs } };
+    if (policy.settling.kind === "warm-up") return state;
+    if (to < from) return { ...state, lastInMs: atMs };
+    const { lastOut } = state;
+    // While one scale-out settles, the next is measured from where the first began.
+    const since = lastOut !== null && atMs - lastOut.atMs < policy.settling.outMs ? Math.min(lastOut.from, from) : from;
+    return { ...state, lastInMs: null, lastOut: { atMs, from: since } };
+  }
+
+  /** Adds the new samples to the datapoints that alarms look at. */
+  function observe(state: State, observation: Observation): State {
+    const { nowMs } = observation;
+    let reader: Reader | null = null;
+    const datapoints: Record<string, Datapoints> = {};
+    for (const { key, signal, periodMs, warmUpMs, keepMs } of collected) {
+      reader ??= readerOf(observation, endpoint.staleAfterMs);
+      const ids = readyIds(observation, warmUpMs);
+      datapoints[key] = collectDatapoints(
+        state.datapoints[key] ?? NO_DATAPOINTS,
+        newSamples(observation, reader, signal, scopeOf(endpoint, signal), ids),
+        { nowMs, periodMs, keepMs, replicas: ids.length },
+      );
+    }
+    return { ...state, datapoints };
+  }
+
+  function readyIds(observation: Observation, olderThanMs: Ms): readonly string[] {
+    return observation.replicas
+      .filter(
+        ({ pool: of, state, entered }) =>
+          of === pool?.name && state === "ready" && (olderThanMs === 0 || observation.nowMs - (entered.ready ?? 0) >= olderThanMs),
+      )
+      .map(({ id }) => id);
+  }
+
+  /** Carries out what has fallen due since the last look, in order of time. */
+  function runSchedule(
+    before: State,
+    nowMs: Ms,
+    say: (code: string, text: string, numbers: Step["numbers"]) => void,
+  ): { state: State; desired: number | null } {
+    if (group.suspended.scheduled || nowMs <= before.scheduleSeenMs) return { state: before, desired: null };
+    const due = group.scheduled
+      .flatMap((change) => {
+        const atMs = change.dueIn(before.scheduleSeenMs, nowMs);
+        return atMs === null ? [] : [{ atMs, change }];
+      })
+      .sort((a, b) => a.atMs - b.atMs || (a.change.name < b.change.name ? -1 : 1));
+    let { min, max } = before.scheduled;
+    let desired: number | null = null;
+    for (const { change } of due) {
+      [min, max, desired] = [change.min ?? min, change.max ?? max, change.desired ?? desired];
+      const parts = Object.entries({ MinSize: change.min, MaxSize: change.max, DesiredCapacity: change.desired }).flatMap(
+        ([what, count]) => (count === null ? [] : [`${what} ${count}`]),
+      );
+      say("scheduled", `The scheduled action ${change.name} is due: ${parts.join(", ")}.`, {});
+    }
+    return { state: { ...before, scheduled: { min, max }, scheduleSeenMs: nowMs }, desired };
+  }
+
+  function factsOf(state: State, observation: Observation, current: number): { facts: Facts; alarms: State["alarms"] } {
+    const { nowMs } = observation;
+    const alarms: Record<string, AlarmState> = {};
+    const readings = new Map<Alarm, AlarmReading>();
+    for (const policy of group.policies) {
+      const warmUpMs = warmUpOf(policy);
+      for (const alarm of alarmsOf(policy)) {
+        const { query, rule } = alarm;
+        const count = rule.evaluationPeriods + EXTRA_PERIODS;
+        const series = new Map(
+          query.reads.map(({ signal }) => [
+            signal,
+            newestDatapoints(state.datapoints[keyOf(signal, query.periodMs, warmUpMs)] ?? NO_DATAPOINTS, nowMs, query.periodMs, count),
+          ]),
+        );
+        const values = Array.from({ length: count }, (_, at) => valueOfQuery(query, (signal) => series.get(signal)?.[at] ?? null));
+        const key = `${policy.name}/${alarm.name}`;
+        const alarmState = evaluateAlarm(rule, values, state.alarms[key] ?? "INSUFFICIENT_DATA");
+        alarms[key] = alarmState;
+        readings.set(alarm, { state: alarmState, values });
+      }
+    }
+    const { simple, lastOut, lastInMs } = state;
+    return {
+      alarms,
+      facts: {
+        nowMs,
+        current,
+        warming: (warmUpMs) => Math.max(0, current - readyIds(observation, warmUpMs).length),
+        alarm: (alarm) => readings.get(alarm) as AlarmReading,
+        lastOut,
+        lastInMs,
+        simpleWaitUntilMs:
+          simple === null
+            ? Number.NEGATIVE_INFINITY
+            : simple.doneMs === null
+              ? Number.POSITIVE_INFINITY
+              : simple.doneMs + simple.cooldownMs,
+      },
+    };
+  }
+}
+
+/** The state is JSON by construction; the policy alone reads and writes it. */
+const write = (state: State): Json => state as unknown as Json;
+const read = (state: Json): State => state as unknown as State;
