@@ -81,7 +81,7 @@ export function decodeRate(
 /**
  * An engine that does both: the largest batch, going up from one, that keeps both targets while its iterations carry the prefill
  * of the requests that replace those which finish. It is bounded by KV cache, sequence limit, and by the token budget: beyond
- * output × budget / (prompt + output) sequences prompts come faster than they can be prefilled.
+ * budget - prompt / output sequences prompts come faster than they can be prefilled.
  * Source: Dynamo planner, aggregated performance model.
  */
 export function mixedRate(
