@@ -9,8 +9,10 @@ export interface WorldOptions {
   /** Requests at once in the second that begins then; null: no gateway says. */
   readonly inFlight?: (atMs: Ms) => number | null;
   /** Other series at a moment. */
-  readonly series?: (atMs: Ms, ready: readonly string[]) => readonly Series[];
+  readonly series?: SeriesAt;
 }
+
+export type SeriesAt = (atMs: Ms, ready: readonly string[]) => readonly Series[];
 
 export interface Look {
   readonly atMs: Ms;
