@@ -96,7 +96,9 @@ function discriminators(root: $ZodTypes, value: unknown, path: Path): string[] {
   const union = schemaAt(root, value, path.slice(0, -1), true)?.schema;
   if (union?._zod.def.type !== "union") return [];
   const key = String(path.at(-1));
-  return union._zod.def.options.flatMap((option) => [...((option as $ZodTypes)._zod.propValues?.[key] ?? [])].map(String));
+  return union._zod.def.options.flatMap((option) =>
+    [...((option as $ZodTypes)._zod.propValues?.[key] ?? [])].flatMap((value) => (value === undefined ? [] : [String(value)])),
+  );
 }
 
 /**

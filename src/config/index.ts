@@ -2,7 +2,7 @@
 
 export { emulatedCommand, PLACEHOLDERS, splitCommand } from "./command.ts";
 export { DEFAULTS, ENGINE_DEFAULTS } from "./defaults.ts";
-export type { ConfigText } from "./documents.ts";
+export { type ConfigText, readChecked } from "./documents-checked.ts";
 export { type ConfigIssue, formatIssue } from "./issue.ts";
 export {
   type Config,
@@ -15,4 +15,4 @@ export {
 } from "./parse.ts";
 export { configJsonSchema } from "./schema.ts";
 export { nearest } from "./suggest.ts";
-export { parseBytes } from "./units.ts";
+export { duration, parseBytes, share } from "./units.ts";
