@@ -1,4 +1,4 @@
-import type { Json } from "../../../model/index.ts";
+import type { Json, Manifest } from "../../../model/index.ts";
 import type { Bounds, Dialect } from "../dialect.ts";
 import { boundsOf, capacityAdjusted } from "./bounds.ts";
 import { type Deployment, dataParallelSize, deploymentsOf, targetCapacityOf } from "./deployments.ts";
@@ -10,18 +10,23 @@ export const rayServeDialect: Dialect = {
   kind: "ray-serve",
   follows: `Ray Serve ${RAY_SERVE_NEWEST}`,
   policy: rayServePolicy,
-  bounds(manifest) {
-    const all = deploymentsOf(manifest);
-    const scaled = all.filter(({ plan }) => plan.kind === "autoscaled");
-    const [only, ...others] = scaled.length > 0 ? scaled : all;
-    // Several deployments with bounds of their own have none in common.
-    return only === undefined || others.length > 0 ? null : boundsOfPlan(only, targetCapacityOf(manifest));
-  },
+  bounds: boundsOfManifest,
   withBounds(manifest, bounds) {
+    const own = boundsOfManifest(manifest);
+    // A target capacity goes on being one while it agrees.
+    if (own !== null && own.min === bounds.min && own.max === bounds.max) return manifest;
     const { target_capacity: _, ...spec } = manifest.spec;
     return { ...manifest, spec: { ...spec, applications: listOf(spec["applications"]).map((one) => boundApplication(one, bounds)) } };
   },
 };
+
+function boundsOfManifest(manifest: Manifest): Bounds | null {
+  const all = deploymentsOf(manifest);
+  const scaled = all.filter(({ plan }) => plan.kind === "autoscaled");
+  const [only, ...others] = scaled.length > 0 ? scaled : all;
+  // Several deployments with bounds of their own have none in common.
+  return only === undefined || others.length > 0 ? null : boundsOfPlan(only, targetCapacityOf(manifest));
+}
 
 function boundsOfPlan({ plan }: Deployment, targetCapacity: number | null): Bounds | null {
   if (plan.kind === "external") return null;
