@@ -1,0 +1,40 @@
+import { KedaError } from "./words.ts";
+
+/** Text as Go reads it: what KEDA takes for a bool, an int or a float, and what it refuses. */
+
+const TRUE = new Set(["1", "t", "T", "TRUE", "true", "True"]);
+const FALSE = new Set(["0", "f", "F", "FALSE", "false", "False"]);
+
+/** `strconv.ParseBool`; `null`: no bool. */
+export function parseBool(text: string): boolean | null {
+  return TRUE.has(text) ? true : FALSE.has(text) ? false : null;
+}
+
+/** `strconv.ParseInt(text, 10, 64)` as a double; `null`: no integer. */
+export function parseInteger(text: string): number | null {
+  return /^[+-]?\d+$/.test(text) ? Number(text) + 0 : null;
+}
+
+/** `strconv.ParseFloat`, decimal forms; `null`: no number. */
+export function parseFloat64(text: string): number | null {
+  if (/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text)) return Number(text);
+  const infinite = /^([+-]?)inf(?:inity)?$/i.exec(text);
+  if (infinite !== null) return infinite[1] === "-" ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  return /^nan$/i.test(text) ? Number.NaN : null;
+}
+
+/** `url.QueryEscape`. */
+export function queryEscape(text: string): string {
+  return encodeURIComponent(text)
+    .replace(/%20/g, "+")
+    .replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+/** @throws KedaError */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new KedaError(`the answer is not JSON: ${error instanceof Error ? error.message : error}`);
+  }
+}
