@@ -20,7 +20,9 @@ export async function exchange(
 ): Promise<Answer> {
   const { headers, body, timeoutMs } = options;
   const signal = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs)));
-  const response = await request(url, { dispatcher, method: "POST", headers, body, signal });
+  const asked = request(url, { dispatcher, method: "POST", headers, body, signal });
+  asked.catch(() => {}); // where time was over first
+  const response = await Promise.race([asked, aborted(signal)]);
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of response.body as AsyncIterable<Buffer>) {
@@ -32,6 +34,13 @@ export async function exchange(
     chunks.push(chunk);
   }
   return { status: response.statusCode, body: Buffer.concat(chunks).toString("utf8") };
+}
+
+/** Rejects when the signal aborts: undici heeds it only once it is connected, and a host that does not answer never is. */
+function aborted(signal: AbortSignal): Promise<never> {
+  const over = new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+  over.catch(() => {});
+  return over;
 }
 
 /** Why an exchange failed, for people: what undici says is terse. */

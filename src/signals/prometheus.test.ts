@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterEach, expect, it } from "vitest";
 import { createPrometheus } from "./index.ts";
 
@@ -135,6 +135,16 @@ it("gives up on a silent server in time, and on one that is not there", async ()
   });
   const { client: alone } = await setup("", { url: "http://127.0.0.1:1" });
   await expect(alone.query("x")).rejects.toMatchObject({ code: "signal/unreachable", message: expect.stringContaining("127.0.0.1:1") });
+});
+
+it("gives up in time on one that takes the connection and never finishes its TLS handshake", async () => {
+  const server = createTcpServer(() => {});
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  endings.push(() => server.close());
+  const { client } = await setup("", { url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, timeoutMs: 60 });
+  const startedAt = Date.now();
+  await expect(client.query("x")).rejects.toMatchObject({ code: "signal/unreachable", message: expect.stringContaining("within 60 ms") });
+  expect(Date.now() - startedAt).toBeLessThan(2_000);
 });
 
 it("names a TLS file that cannot be read", async () => {

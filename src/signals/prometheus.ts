@@ -58,7 +58,13 @@ export function createPrometheus(spec: Omit<PrometheusSpec, "queries">): Prometh
       agent = new Agent({
         connections: 4,
         allowH2: false,
-        connect: { rejectUnauthorized: !insecureSkipVerify, ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) },
+        connect: {
+          timeout: Math.max(1, Math.ceil(spec.timeoutMs)),
+          rejectUnauthorized: !insecureSkipVerify,
+          ...(ca && { ca }),
+          ...(cert && { cert }),
+          ...(key && { key }),
+        },
       });
     }
     return agent;
