@@ -25,7 +25,8 @@ export interface Door {
   readonly held: number;
   /** Waiting in engines. */
   readonly queued: number;
-  readonly inFlight: number;
+  /** Arrived and not ended. */
+  readonly open: number;
   /** Requests that no engine could ever hold. */
   readonly oversized: number;
   arrive(row: RowCursor, nowMs: Ms): void;
@@ -66,6 +67,7 @@ export function createDoor(
   let turn = 0;
   let saidHeldAtMs = Number.NEGATIVE_INFINITY;
   let oversized = 0;
+  let open = 0;
   let candidates: readonly SimulatedReplica[] = [];
   let decoders: readonly SimulatedReplica[] = [];
 
@@ -218,6 +220,7 @@ export function createDoor(
       if (replica.inFlight === 0 && replica.state === "draining") fleet().emptied(replica, nowMs);
     }
     request.ticket = null;
+    open--;
   }
 
   /** From its prefill replica to where it is decoded, by way of the network. */
@@ -256,14 +259,15 @@ export function createDoor(
     get queued() {
       return fleet().pools.reduce((sum, pool) => pool.replicas.reduce((all, replica) => all + replica.engine.waiting, sum), 0);
     },
-    get inFlight() {
-      return ledger.totals().inFlight;
+    get open() {
+      return open;
     },
     get oversized() {
       return oversized;
     },
     arrive(row, nowMs) {
       if (!queue.isSet(sweepTimer)) queue.set(sweepTimer, nowMs + sweepMs);
+      open++;
       const request = stock.pop() ?? new SimulatedRequest();
       request.prompt = row.promptTokens;
       request.output = row.outputTokens;

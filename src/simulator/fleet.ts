@@ -192,8 +192,10 @@ export function createFleet(settings: Settings, queue: EventQueue, luck: Luck, e
     const { replica } = life;
     replica.setTrouble(null, nowMs);
     const first = life.stages.shift();
-    if (warm) arrive(own, life, nowMs);
-    else {
+    if (warm) {
+      life.stages.length = 0;
+      arrive(own, life, nowMs);
+    } else {
       replica.enter("starting", first?.[0] ?? "schedule", nowMs);
       queue.set(life.lifeTimer, nowMs + (first?.[1] ?? 0));
     }
