@@ -18,4 +18,5 @@ export {
   STATISTICS,
   type StepAdjustment,
   type TargetPolicy,
+  type TargetTracking,
 } from "./words.ts";

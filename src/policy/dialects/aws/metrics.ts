@@ -3,10 +3,10 @@ import { type Datapoint, type Fold, foldDatapoint, signalOf } from "../datapoint
 import { type Expression, evaluateExpression, parseExpression } from "./metric-math.ts";
 import type { CustomizedMetric, MetricAlarm, MetricDataQuery, PredefinedMetric, Statistic } from "./words.ts";
 
-/** One metric of CloudWatch as a signal of ours. */
+/** One metric of CloudWatch as a signal of ours; without one it is the number of replicas that were ready. */
 interface MetricRead {
   readonly id: string;
-  readonly signal: string;
+  readonly signal: string | null;
   readonly fold: Fold;
   /** Divided by the replicas that were ready. */
   readonly perReplica: boolean;
@@ -29,18 +29,19 @@ interface Predefined {
   readonly periodMs: Ms;
 }
 const average: Predefined = { fold: "Average", perReplica: false, periodMs: 60_000 };
+const cpu: Predefined = { ...average, signal: "cpu" };
 const requestsPerMinute: Predefined = { signal: "request_rate", fold: "Sum", perReplica: true, periodMs: 60_000 };
 const concurrent: Predefined = { signal: "in_flight", fold: "Sum", perReplica: true, periodMs: 10_000 };
 
 /** Predefined metrics of everything whose capacity is a number of replicas. */
 export const PREDEFINED: Readonly<Record<string, Predefined>> = {
-  ASGAverageCPUUtilization: average,
+  ASGAverageCPUUtilization: cpu,
   ASGAverageNetworkIn: average,
   ASGAverageNetworkOut: average,
   ALBRequestCountPerTarget: requestsPerMinute,
-  ECSServiceAverageCPUUtilization: average,
-  ECSServiceAverageMemoryUtilization: average,
-  EC2SpotFleetRequestAverageCPUUtilization: average,
+  ECSServiceAverageCPUUtilization: cpu,
+  ECSServiceAverageMemoryUtilization: { ...average, signal: "memory" },
+  EC2SpotFleetRequestAverageCPUUtilization: cpu,
   EC2SpotFleetRequestAverageNetworkIn: average,
   EC2SpotFleetRequestAverageNetworkOut: average,
   SageMakerVariantInvocationsPerInstance: requestsPerMinute,
@@ -57,10 +58,14 @@ const FOLDS: Readonly<Record<Statistic, Fold>> = {
   SampleCount: "Count",
 };
 
+/** Counts of the group itself, as metric math divides by them. */
+const COUNTS: readonly string[] = ["GroupInServiceInstances", "GroupInServiceCapacity", "RunningTaskCount"];
+
 /** Metrics of SageMaker's variants are divided by the service already. */
 const PER_INSTANCE = /Per(Instance|Copy|Model|Target)$/;
 
 function readOf(endpoint: Endpoint, id: string, namespace: string | undefined, name: string, statistic: Statistic): MetricRead {
+  if (COUNTS.includes(name)) return { id, signal: null, fold: "Average", perReplica: false };
   const signal = signalOf(endpoint, `${namespace ?? ""}/${name}`, name);
   return { id, signal, fold: FOLDS[statistic], perReplica: statistic === "Sum" && PER_INSTANCE.test(name) };
 }
@@ -133,10 +138,13 @@ export function mathOf(queries: readonly MetricDataQuery[], id: string): Express
 
 /** A query's value in one period; `datapoint` gives each signal's. `null`: nothing was reported. */
 export function valueOfQuery(query: MetricQuery, datapoint: (signal: string) => Datapoint | null): number | null {
+  const anyPoint = () =>
+    query.reads.map(({ signal }) => (signal === null ? null : datapoint(signal))).find((point) => point !== null) ?? null;
   const numberOf = (id: string): number | null => {
     const read = query.reads.find((one) => one.id === id);
-    const point = read === undefined ? null : datapoint(read.signal);
+    const point = read === undefined ? null : read.signal === null ? anyPoint() : datapoint(read.signal);
     if (read === undefined || point === null) return null;
+    if (read.signal === null) return point.replicas;
     const value = foldDatapoint(point, read.fold, read.signal, query.periodMs);
     if (!read.perReplica) return value;
     return point.replicas > 0 ? value / point.replicas : null;

@@ -49,6 +49,7 @@ function collectedOf(group: CompiledGroup): readonly Collected[] {
     for (const { query, rule } of alarmsOf(policy)) {
       const { periodMs } = query;
       for (const { signal } of query.reads) {
+        if (signal === null) continue;
         const key = keyOf(signal, periodMs, warmUpMs);
         const keepMs = Math.max((rule.evaluationPeriods + EXTRA_PERIODS + 1) * periodMs, found.get(key)?.keepMs ?? 0);
         found.set(key, { key, signal, periodMs, warmUpMs, keepMs });
@@ -252,10 +253,11 @@ export function awsPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
         const { query, rule } = alarm;
         const count = rule.evaluationPeriods + EXTRA_PERIODS;
         const series = new Map(
-          query.reads.map(({ signal }) => [
-            signal,
-            newestDatapoints(state.datapoints[keyOf(signal, query.periodMs, warmUpMs)] ?? NO_DATAPOINTS, nowMs, query.periodMs, count),
-          ]),
+          query.reads.flatMap(({ signal }) => {
+            if (signal === null) return [];
+            const known = state.datapoints[keyOf(signal, query.periodMs, warmUpMs)] ?? NO_DATAPOINTS;
+            return [[signal, newestDatapoints(known, nowMs, query.periodMs, count)] as const];
+          }),
         );
         const values = Array.from({ length: count }, (_, at) => valueOfQuery(query, (signal) => series.get(signal)?.[at] ?? null));
         const key = `${policy.name}/${alarm.name}`;

@@ -9,6 +9,7 @@ export {
   AGGREGATIONS,
   type AutoscaleProfile,
   type AutoscaleSetting,
+  CPU_METRIC,
   type MetricTrigger,
   OPERATORS,
   type ScaleRule,

@@ -16,7 +16,7 @@ import {
 } from "../datapoints.ts";
 import { type Evaluation, evaluate, type RuleReading, type Verdict } from "./evaluate.ts";
 import { activeProfile, compileProfile, type Profile, type Rule } from "./profile.ts";
-import type { AutoscaleSetting, MetricTrigger, Statistic } from "./words.ts";
+import { type AutoscaleSetting, CPU_METRIC, type MetricTrigger, type Statistic } from "./words.ts";
 
 /** The engine looks every 30 to 60 s, depending on the resource; scale sets are looked at once a minute. */
 const ENGINE_TICK_MS = 60_000;
@@ -37,7 +37,7 @@ interface State {
 const FOLDS: Readonly<Record<Statistic, Fold>> = { Average: "Average", Min: "Minimum", Max: "Maximum", Sum: "Sum", Count: "Count" };
 
 const signalOfTrigger = (endpoint: Endpoint, { metricNamespace, metricName }: MetricTrigger) =>
-  signalOf(endpoint, `${metricNamespace ?? ""}/${metricName}`, metricName);
+  signalOf(endpoint, `${metricNamespace ?? ""}/${metricName}`, metricName, ...(metricName === CPU_METRIC ? ["cpu"] : []));
 
 /**
  * An autoscale setting over the endpoint's first pool. A count below the profile's minimum, as of a fleet that nobody has started,

@@ -75,3 +75,6 @@ export interface AutoscaleSetting {
   readonly name?: string;
   readonly properties: AutoscaleProperties;
 }
+
+/** What a scale set calls its CPU utilization. */
+export const CPU_METRIC = "Percentage CPU";

@@ -21,31 +21,32 @@ export interface Signal {
 /** Without any signal, and without schedules, it is CPU at 60 %. */
 export function signalsOf(endpoint: Endpoint, policy: AutoscalingPolicy): readonly Signal[] {
   const { cpuUtilization: cpu, loadBalancingUtilization: balancing, customMetricUtilizations: custom = [], scalingSchedules } = policy;
-  const ofVm = (metric: string, target: number): Signal => {
-    const signal = signalOf(endpoint, metric);
+  const ofVm = (metric: string, target: number, ...others: readonly string[]): Signal => {
+    const signal = signalOf(endpoint, metric, ...others);
     const scale = isSignalName(signal) && SIGNALS[signal].unit === "percent" ? 0.01 : 1;
     return { metric, signal, by: { kind: "vm", target }, type: "GAUGE", scale };
   };
   const found: Signal[] = [];
-  if (cpu !== undefined) found.push(ofVm(CPU_METRIC, cpu.utilizationTarget));
+  if (cpu !== undefined) found.push(ofVm(CPU_METRIC, cpu.utilizationTarget, "cpu"));
   if (balancing !== undefined) found.push(ofVm(LOAD_BALANCING_METRIC, balancing.utilizationTarget));
   for (const { metric, filter, utilizationTarget, utilizationTargetType = "GAUGE", singleInstanceAssignment: assignment } of custom) {
-    const signal = signalOf(endpoint, metric);
+    const ending = metric.split("/").at(-1) as string;
+    const signal = isSignalName(ending) ? signalOf(endpoint, metric, ending) : signalOf(endpoint, metric);
     // A gauge of ours that is per second already is the rate that a delta asks for.
     const scale = isRate(signal) && utilizationTargetType === "DELTA_PER_MINUTE" ? 60 : 1;
     const type = isRate(signal) ? "GAUGE" : utilizationTargetType;
     const by: Signal["by"] =
       assignment !== undefined
         ? { kind: "assignment", assignment }
-        : { kind: ofGroup(filter) ? "group" : "vm", target: utilizationTarget as number };
+        : { kind: isGroupMetric(filter) ? "group" : "vm", target: utilizationTarget as number };
     found.push({ metric, signal, by, type, scale });
   }
   const scheduled = Object.keys(scalingSchedules ?? {}).length > 0;
-  return found.length === 0 && !scheduled ? [ofVm(CPU_METRIC, DEFAULT_CPU_TARGET)] : found;
+  return found.length === 0 && !scheduled ? [ofVm(CPU_METRIC, DEFAULT_CPU_TARGET, "cpu")] : found;
 }
 
 /** A filter on a resource other than a VM means one time series for the whole group. */
-function ofGroup(filter: string | undefined): boolean {
+export function isGroupMetric(filter: string | undefined): boolean {
   const type = /resource\.type\s*=\s*"?([\w.]+)"?/.exec(filter ?? "")?.[1];
   return type !== undefined && type !== "gce_instance";
 }
