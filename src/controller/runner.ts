@@ -113,6 +113,8 @@ export function startRunner(options: RunnerOptions): Runner {
   let pendingCause: Cause | null = null;
   let running: Promise<void> | null = null;
   let cancelTimer: () => void = () => {};
+  /** When it was last seen whether the policy is due. */
+  let lookedAtMs: Ms = Number.NEGATIVE_INFINITY;
   let stopped = false;
   let lastConditions: readonly Condition[] = [];
 
@@ -338,6 +340,7 @@ export function startRunner(options: RunnerOptions): Runner {
     observeSeries(nowMs);
     account(nowMs);
     await route(nowMs);
+    lookedAtMs = nowMs;
     if (loop.due(nowMs, cause)) {
       await decide(cause);
       nowMs = clock.now();
@@ -364,8 +367,8 @@ export function startRunner(options: RunnerOptions): Runner {
       )
       .finally(() => {
         running = null;
-        // Due and yet not asked (the platform is away): the next look is a tick later, not at once.
-        const dueMs = loop.nextAtMs > clock.now() ? loop.nextAtMs : Number.POSITIVE_INFINITY;
+        // Due and yet not asked (the platform is away): the next look is a tick later, not at once. What became due since is next.
+        const dueMs = loop.nextAtMs > lookedAtMs ? loop.nextAtMs : Number.POSITIVE_INFINITY;
         if (pendingCause !== null) schedule(0);
         else schedule(Math.max(shortestPauseMs, Math.min(startMs + tickMs, dueMs) - clock.now()));
       });
