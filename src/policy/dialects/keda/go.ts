@@ -38,3 +38,15 @@ export function parseJson(text: string): unknown {
     throw new KedaError(`the answer is not JSON: ${error instanceof Error ? error.message : error}`);
   }
 }
+
+const GO_UNITS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** `time.ParseDuration` in milliseconds; `null`: no duration. */
+export function parseGoDuration(text: string): number | null {
+  if (text === "0") return 0;
+  if (!/^(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+$/.test(text)) return null;
+  return [...text.matchAll(/([\d.]+)(ns|us|µs|ms|s|m|h)/g)].reduce(
+    (sum, [, amount, unit]) => sum + Number(amount) * (GO_UNITS[unit as string] ?? 0),
+    0,
+  );
+}

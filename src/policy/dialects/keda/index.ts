@@ -8,9 +8,11 @@ export {
   pausesScaleIn,
   pausesScaleOut,
 } from "./annotations.ts";
+export { kedaDialect } from "./dialect.ts";
 export { requestScale, type ScaleBranch, type ScaleRequest, type ScaleResult } from "./executor.ts";
 export { type FallbackInput, type FallbackOutcome, isFallbackUsable, isInFallback, withFallback } from "./fallback.ts";
 export { compileFormula, type Formula } from "./formula/formula.ts";
+export { parseGoDuration } from "./go.ts";
 export { type HpaCondition, type HpaHealth, hpaHealth } from "./hpa-health.ts";
 export { hpaDocument, hpaSpec } from "./hpa-spec.ts";
 export { averageRequests, type RequestBuckets, recordRequests, requestBuckets } from "./http/bucket-average.ts";
@@ -22,6 +24,7 @@ export {
   type RouteCount,
   type ScalingMetric,
 } from "./http/interceptor.ts";
+export { httpScalingOf } from "./http-scaled-object.ts";
 export { COMPOSITE_METRIC, indexedMetricName, normalizeMetricName, stripMetricIndex } from "./metric-name.ts";
 export { metricMilli, metricTargetType } from "./metric-value.ts";
 export { compositeOf, readTriggers, scaledObjectState, type TriggerAnswer } from "./metrics.ts";
@@ -41,6 +44,7 @@ export {
   selectJobStrategy,
   targetAverageValue,
 } from "./scaled-job.ts";
+export { scalingStrategyOf } from "./scaled-job-policy.ts";
 export {
   compileScaledObject,
   fallbackIssues,
@@ -53,6 +57,7 @@ export {
   triggerIssues,
   triggersOf,
 } from "./scaled-object.ts";
+export { kedaKind, seriesKey, signalOfQuery } from "./series.ts";
 export { cloudwatchValue, cloudwatchWindow, parseCloudwatch } from "./triggers/aws-cloudwatch.ts";
 export { parseSqs, sqsQueueLength } from "./triggers/aws-sqs-queue.ts";
 export { azureMonitorValue, azureQueueLength, parseAzureMonitor, parseAzureQueue } from "./triggers/azure.ts";
