@@ -65,8 +65,11 @@ const countOf = (decision: Decision, of = "default") => {
 };
 const codes = (decision: Decision) => decision.steps.map(({ code }) => code);
 
-/** Follows `nextAtMs` with instant replicas. @returns when and to what the count changed, in ms since START */
-function run(policy: Policy<Json>, untilMs: number, load: (atMs: number, replicas: number) => number, from: number) {
+/**
+ * Follows `nextAtMs`, or ticks by `tickMs`, with instant replicas.
+ * @returns when and to what the count changed, in ms since START, and after how many decisions
+ */
+function run(policy: Policy<Json>, untilMs: number, load: (atMs: number, replicas: number) => number, from: number, tickMs?: number) {
   const step = loop(policy);
   const changes: [number, number][] = [];
   let [atMs, replicas, decisions] = [START, from, 0];
@@ -80,7 +83,7 @@ function run(policy: Policy<Json>, untilMs: number, load: (atMs: number, replica
     if (count !== replicas) changes.push([atMs - START, count]);
     replicas = count;
     expect(decision.nextAtMs).toBeGreaterThan(atMs);
-    atMs = decision.nextAtMs;
+    atMs = tickMs === undefined ? decision.nextAtMs : atMs + tickMs;
   }
   return { changes, decisions };
 }
@@ -407,7 +410,18 @@ describe("for any config and load", () => {
           [before, lastMs] = [count, atMs];
         }
       }),
-      { numRuns: 70 },
+      { numRuns: 40 },
+    );
+  });
+
+  it("decides what a loop of 0.1 s would, at a few of its ticks", () => {
+    fc.assert(
+      fc.property(manifests, loads, (manifest, load) => {
+        const at = (tickMs?: number) =>
+          run(rayServePolicy(WATCHED, manifest), 40_000, (atMs) => load[Math.floor(atMs / 7_000) % load.length] ?? 0, 2, tickMs);
+        expect(at().changes).toEqual(at(100).changes);
+      }),
+      { numRuns: 12 },
     );
   });
 
