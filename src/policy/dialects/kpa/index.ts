@@ -7,6 +7,7 @@ export {
   HPA_CLASS,
   KPA_CLASS,
   type KpaAnnotations,
+  PREFIX as KNATIVE_PREFIX,
   parseAnnotations,
 } from "./annotations.ts";
 export {
