@@ -1,4 +1,6 @@
 /** KEDA's ScaledObject, ScaledJob and HTTPScaledObject, exactly: its own functions, and Policies made of them. */
+
+export { isAdditive } from "../../reading.ts";
 export {
   ANNOTATION,
   forcesActivation,
