@@ -22,8 +22,8 @@ export interface RequestGauge {
 export const newGauge = (nowMs: Ms): RequestGauge => ({ samples: [], reportedMs: null, nextSampleMs: nowMs, nextReportMs: nowMs });
 
 /**
- * Samples and reports when they are due. A request that is queued while nothing runs is sampled and reported at once. Without a
- * reading there is neither a sample nor a report.
+ * Samples and reports when they are due. A request that is queued while nothing runs is reported at once, and sampled where no sample
+ * has seen one yet, so that the report says so. Without a reading there is neither a sample nor a report.
  */
 export function tend(
   gauge: RequestGauge,
@@ -36,7 +36,8 @@ export function tend(
   const reportMs = config.metrics_interval_s * 1000;
   const [sampleDue, reportDue] = [nowMs >= gauge.nextSampleMs, nowMs >= gauge.nextReportMs];
   const kept = gauge.samples.filter((sample) => sample.atMs > nowMs - config.look_back_period_s * 1000);
-  const takes = reading !== null && (sampleDue || urgent || (reportDue && kept.length === 0));
+  const unseen = (urgent && kept.every(({ queued }) => queued === 0)) || (reportDue && kept.length === 0);
+  const takes = reading !== null && (sampleDue || unseen);
   const samples = takes ? [...kept, reading] : kept;
   const reports = reading !== null && (reportDue || urgent);
   return {
