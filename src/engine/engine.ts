@@ -96,8 +96,6 @@ export interface Engine<R extends EngineRequest = EngineRequest> {
   advance(toMs: Ms, sink: EngineSink<R>): void;
   /** When the iteration under way ends (or the next begins, where none is); null: nothing to do. */
   nextIterationMs(): Ms | null;
-  /** Iterations that have ended by then, as `counters.iterations` will say once `advance` was called; costs no such call. */
-  iterationsBy(atMs: Ms): number;
   /** The next moment at which more than one more token a running sequence can happen, no further arrivals assumed. */
   nextEventMs(): Ms | null;
   /** `counters.busyMs` plus what the iteration under way has worked by `nowMs`. */
@@ -110,7 +108,8 @@ export interface Engine<R extends EngineRequest = EngineRequest> {
   forEachRunning(visit: (sequence: EngineSequence<R>) => void): void;
 }
 
-const blocksFor = (tokens: number) => Math.ceil(tokens / blockTokens);
+/** Of whole tokens; the shift is the block's size. */
+const blocksFor = (tokens: number) => (tokens + blockTokens - 1) >> 4;
 
 /** @throws TidegateError `usage` where the token budget is below the most sequences */
 export function createEngine<R extends EngineRequest = EngineRequest>(config: EngineConfig): Engine<R> {
@@ -176,6 +175,8 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
   private runFirstMs = 0;
   private runGrowthMs = 0;
   private runBusyMs = 0;
+  /** `stride`, until anything that it follows from changes; 0: not known. */
+  private knownStride = 0;
   private readonly report = { startMs: 0, endMs: 0, decodes: 0, prefillTokens: 0 };
 
   constructor(config: EngineConfig) {
@@ -204,11 +205,13 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
     if (blocksFor(request.promptTokens + request.outputTokens) > this.totalBlocks) return null;
     const sequence = new Sequence(request, arrivesMs, this.order++);
     this.queue.push(sequence);
+    this.knownStride = 0;
     return sequence;
   }
 
   cancel(given: EngineSequence<R>): boolean {
     const sequence = given as Sequence<R>;
+    this.knownStride = 0;
     if (sequence.state === "finished" || sequence.state === "cancelled" || sequence.leaves) return false;
     if (sequence.state === "waiting" || !this.planned) {
       if (sequence.state === "waiting") this.queue.remove(sequence);
@@ -237,21 +240,20 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
         if (this.endMs > toMs) return;
         this.complete(1, this.endMs, sink);
       } else {
-        const due = this.lastEndedBy(toMs);
-        const done = Math.min(due, this.runDone + (sink.iteration === undefined ? this.stride() : 1));
-        if (done <= this.runDone) return;
-        this.complete(done - this.runDone, this.runEndMs(done), sink);
+        let done = this.runDone + (sink.iteration === undefined ? this.stride() : 1);
+        let endMs = this.runEndMs(done);
+        if (endMs > toMs) {
+          done = this.lastEndedBy(toMs);
+          if (done <= this.runDone) return;
+          endMs = this.runEndMs(done);
+        }
+        this.complete(done - this.runDone, endMs, sink);
       }
     }
   }
 
   nextIterationMs(): Ms | null {
     return this.planned ? this.endMs : this.nextStartMs();
-  }
-
-  iterationsBy(atMs: Ms): number {
-    if (!this.planned || atMs < this.endMs) return this.step;
-    return this.prefills.length > 0 ? this.step + 1 : this.step + this.lastEndedBy(atMs) - this.runDone;
   }
 
   nextEventMs(): Ms | null {
@@ -301,6 +303,11 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
 
   /** @returns how many iterations of this run may end before the next has to be planned anew: at least 1 */
   private stride(): number {
+    if (this.knownStride === 0) this.knownStride = this.measureStride();
+    return this.knownStride;
+  }
+
+  private measureStride(): number {
     if (this.leaving.length > 0) return 1;
     let most = (this.finishing.first() as Sequence<R>).finishStep - this.step;
     const head = this.queue.head;
@@ -373,6 +380,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
     }
 
     this.planned = true;
+    this.knownStride = 0;
     this.startMs = startMs;
     if (prefills.length > 0) {
       const { profile } = config;

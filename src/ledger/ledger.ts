@@ -94,8 +94,10 @@ interface Row {
   readonly promptBand: number;
   inFlight: number;
   held: number;
+  /** Time-weighted sums over the open second, complete up to `sinceMs`. */
   inFlightMs: number;
   heldMs: number;
+  sinceMs: Ms;
   arrivals: number;
   promptTokens: number;
   prefixHitTokens: number;
@@ -141,7 +143,9 @@ export function createLedger(options: LedgerOptions): Ledger {
   const { id = "0", classes: classLimit = 16, keepSeconds = 300 } = options;
   let objective = options.objective;
   const classes = new Set<string>(["default"]);
-  const rows = new Map<string, Row>();
+  const rows = new Set<Row>();
+  /** The same by class and prompt band. */
+  const rowsOf = new Map<string, (Row | undefined)[]>();
   const replicas = new Map<string, Writable<DoorReplica>>();
   const forgotten = new Set<string>();
   const totals = {
@@ -159,17 +163,16 @@ export function createLedger(options: LedgerOptions): Ledger {
   };
   let closed: Second[] = [];
   let latency: Latency | null = null;
-  /** Start of the open second, and up to when the time-weighted sums are complete; null before the first event. */
+  /** Start of the open second; null before the first event. */
   let openAtMs: Ms | null = null;
   let latestMs: Ms = Number.NEGATIVE_INFINITY;
 
-  /** Brings the sums up to `nowMs`, closing seconds on the way. @returns the time that counts */
+  /** Closes the seconds that are over by `nowMs`. @returns the time that counts */
   function advance(nowMs: Ms): Ms {
     const now = Math.max(nowMs, latestMs);
     if (openAtMs === null) openAtMs = Math.floor(now / slotMs) * slotMs;
     else if (now > latestMs) {
       while (now >= openAtMs + slotMs) {
-        accumulate(openAtMs + slotMs - Math.max(latestMs, openAtMs));
         close(openAtMs);
         latestMs = openAtMs + slotMs;
         openAtMs = latestMs;
@@ -177,23 +180,24 @@ export function createLedger(options: LedgerOptions): Ledger {
         // After a long silence only as many seconds as are kept are worth walking through.
         else openAtMs = Math.max(openAtMs, Math.floor(now / slotMs) * slotMs - keepSeconds * slotMs);
       }
-      accumulate(now - Math.max(latestMs, openAtMs));
     }
     latestMs = now;
     return now;
   }
 
-  function accumulate(elapsedMs: Ms): void {
+  /** Brings a row's sums up to a moment of the open second. */
+  function accumulate(row: Row, toMs: Ms): void {
+    const elapsedMs = toMs - Math.max(row.sinceMs, openAtMs as Ms);
+    row.sinceMs = toMs;
     if (elapsedMs <= 0) return;
-    for (const row of rows.values()) {
-      row.inFlightMs += row.inFlight * elapsedMs;
-      row.heldMs += row.held * elapsedMs;
-    }
+    row.inFlightMs += row.inFlight * elapsedMs;
+    row.heldMs += row.held * elapsedMs;
   }
 
   function close(atMs: Ms): void {
     const slots: Slot[] = [];
-    for (const [key, row] of rows) {
+    for (const row of rows) {
+      accumulate(row, atMs + slotMs);
       if (row.touched || row.inFlightMs > 0 || row.heldMs > 0) {
         slots.push({
           atMs,
@@ -212,8 +216,10 @@ export function createLedger(options: LedgerOptions): Ledger {
           heldMean: row.heldMs / slotMs,
         });
       }
-      if (row.inFlight === 0 && row.held === 0) rows.delete(key);
-      else Object.assign(row, emptyCounts);
+      if (row.inFlight === 0 && row.held === 0) {
+        rows.delete(row);
+        rowsOf.get(row.class)![row.promptBand] = undefined;
+      } else Object.assign(row, emptyCounts);
     }
     if (slots.length > 0) closed.push({ atMs, slots, latency });
     latency = null;
@@ -222,11 +228,16 @@ export function createLedger(options: LedgerOptions): Ledger {
   }
 
   function rowOf(className: string, band: number): Row {
-    const key = `${band} ${className}`;
-    let row = rows.get(key);
+    let bands = rowsOf.get(className);
+    if (bands === undefined) {
+      bands = [];
+      rowsOf.set(className, bands);
+    }
+    let row = bands[band];
     if (row === undefined) {
-      row = { class: className, promptBand: band, inFlight: 0, held: 0, ...emptyCounts };
-      rows.set(key, row);
+      row = { class: className, promptBand: band, inFlight: 0, held: 0, sinceMs: latestMs, ...emptyCounts };
+      bands[band] = row;
+      rows.add(row);
     }
     row.touched = true;
     return row;
@@ -262,6 +273,7 @@ export function createLedger(options: LedgerOptions): Ledger {
 
   function count(ticket: OpenTicket, state: "in-flight" | "held", by: 1 | -1): void {
     const key = state === "held" ? "held" : "inFlight";
+    accumulate(ticket.row, latestMs);
     ticket.row[key] += by;
     totals[key] += by;
   }

@@ -197,9 +197,9 @@ export function createDoor(
   function drop(request: SimulatedRequest, replica: SimulatedReplica, nowMs: Ms, ending: Ending): void {
     const made = madeBy(request, replica);
     replica.engine.cancel(request.sequence!);
-    fleet().rearm(replica);
     // The engine may look at it until its iteration ends, so it does not go back to the stock.
     close(request, nowMs, ending, made);
+    if (replica.state !== "gone") fleet().rearm(replica);
   }
 
   const madeBy = (request: SimulatedRequest, replica: SimulatedReplica) =>

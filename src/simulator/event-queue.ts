@@ -19,6 +19,8 @@ export class EventQueue {
   private readonly unused: number[] = [];
   private order = 0;
   private count = 0;
+  /** The timer that fires right now: still at the top, so that setting itself again is one way down. -1: none, or it has. */
+  private firing = -1;
   /** How many have fired. */
   fired = 0;
 
@@ -51,7 +53,7 @@ export class EventQueue {
   }
 
   isSet(id: number): boolean {
-    return (this.positions[id] as number) >= 0;
+    return (this.positions[id] as number) >= 0 && id !== this.firing;
   }
 
   /** Sets the timer or moves it, behind all others of that time; the time that it has already changes nothing. */
@@ -63,7 +65,8 @@ export class EventQueue {
       return;
     }
     const beforeMs = this.times[known] as number;
-    if (beforeMs === atMs) return;
+    if (id === this.firing) this.firing = -1;
+    else if (beforeMs === atMs) return;
     if (atMs < beforeMs) this.up(known, atMs, this.order++, id);
     else this.down(known, atMs, this.order++, id);
   }
@@ -71,6 +74,7 @@ export class EventQueue {
   clear(id: number): void {
     const at = this.positions[id] as number;
     if (at < 0) return;
+    if (id === this.firing) this.firing = -1;
     this.positions[id] = -1;
     const last = --this.count;
     if (at === last) return;
@@ -84,9 +88,10 @@ export class EventQueue {
   fireNext(): void {
     const id = this.ids[0] as number;
     const nowMs = this.times[0] as number;
-    this.clear(id);
     this.fired++;
+    this.firing = id;
     (this.fires[id] as Fire)(nowMs);
+    if (this.firing === id) this.clear(id);
   }
 
   private isBefore(time: number, order: number, at: number): boolean {

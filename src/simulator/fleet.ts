@@ -369,6 +369,7 @@ export function createFleet(settings: Settings, queue: EventQueue, luck: Luck, e
   }
 
   function rearm(replica: SimulatedReplica): void {
+    replica.reckon();
     const nextMs = replica.engine.nextEventMs();
     if (nextMs === null) queue.clear(replica.engineTimer);
     else queue.set(replica.engineTimer, nextMs);

@@ -41,8 +41,11 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
   /** Of the event queue. */
   engineTimer = -1;
   ended = 0;
-  /** Work given and not yet done, as of the last `weigh`. */
+  /** Work given and not yet done, as of the last `weigh`; between two events of the engine it falls at the pace of its steps. */
   outstanding = 0;
+  private work = 0;
+  private workPerMs = 0;
+  private workAtMs: Ms = 0;
 
   private readonly events: ReplicaEvents;
   private promptWork = 0;
@@ -50,7 +53,7 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
   private counted = 0;
   private endSteps = 0;
   private readonly ending = new Int32Array(horizonSteps);
-  private weighedStep = 0;
+  private passedStep = 0;
   private told: Replica | null = null;
 
   constructor(id: string, pool: string, config: EngineConfig, events: ReplicaEvents, nowMs: Ms, withHistograms: boolean) {
@@ -120,7 +123,7 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
   leave(request: SimulatedRequest): void {
     this.requests.remove(request);
     this.promptWork -= request.promptWork;
-    if (request.endStep > this.weighedStep) {
+    if (request.endStep > this.passedStep) {
       this.ending[request.endStep & (horizonSteps - 1)]! -= 1;
       this.counted--;
       this.endSteps -= request.endStep;
@@ -132,16 +135,28 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
     if (this.requests.size === 0) this.promptWork = 0;
   }
 
-  /** Brings `outstanding` up to date: less by a token's work for every token that has come, down to nothing for each answer. */
+  /** Brings `outstanding` up to date. */
   weigh(nowMs: Ms): void {
-    const step = this.engine.iterationsBy(nowMs);
+    this.outstanding = Math.max(0, this.work - this.workPerMs * (nowMs - this.workAtMs));
+  }
+
+  /** To be called after each event of the engine: less by a token's work for every token that has come, nothing below 0 for any answer. */
+  reckon(): void {
+    const { engine } = this;
+    const step = engine.counters.iterations;
     this.passTo(step);
-    this.outstanding = this.requests.size === 0 ? 0 : this.promptWork + outputWork * (this.endSteps - this.counted * step);
+    this.work = this.promptWork + outputWork * (this.endSteps - this.counted * step);
+    const { startedMs } = engine;
+    if (startedMs === null) this.workPerMs = 0;
+    else {
+      this.workAtMs = startedMs;
+      this.workPerMs = (outputWork * this.counted) / ((engine.nextIterationMs() as Ms) - startedMs);
+    }
   }
 
   private passTo(step: number): void {
     const { ending } = this;
-    for (let at = this.weighedStep + 1; at <= step; at++) {
+    for (let at = this.passedStep + 1; at <= step; at++) {
       const slot = at & (horizonSteps - 1);
       const count = ending[slot] as number;
       if (count === 0) continue;
@@ -149,7 +164,7 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
       this.counted -= count;
       this.endSteps -= count * at;
     }
-    if (step > this.weighedStep) this.weighedStep = step;
+    if (step > this.passedStep) this.passedStep = step;
   }
 
   firstToken(sequence: EngineSequence<SimulatedRequest>, atMs: Ms): void {
