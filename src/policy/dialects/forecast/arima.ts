@@ -16,6 +16,13 @@ export type Arima = {
   readonly errors: readonly number[];
 };
 
+export interface ArimaOrders {
+  readonly p: number;
+  readonly d: number;
+  readonly q: number;
+}
+export const ordersOf = ({ ar, d, ma }: Arima): ArimaOrders => ({ p: ar.length, d, q: ma.length });
+
 const MOST_DIFFERENCES = 2;
 const HIGHEST_ORDER = 3;
 /** Of the KPSS statistic of a constant level, at 5 %. Source: Kwiatkowski et al. 1992, table 1. */
@@ -50,12 +57,13 @@ export function kpss(series: readonly number[]): number {
  * a model that is not stationary and invertible is not considered. Deterministic, and bounded: it always gives a model.
  *
  * It is no maximum-likelihood fit: on short series orders and coefficients may differ from those of a statistics package.
+ * @param orders to be kept; chosen anew all the same where no stable model of these orders can be fitted
  */
-export function fitArima(series: readonly number[]): Arima {
+export function fitArima(series: readonly number[], orders?: ArimaOrders): Arima {
   const levels: (readonly number[])[] = [series];
   while (levels.length <= MOST_DIFFERENCES) {
     const last = levels.at(-1) as readonly number[];
-    if (last.length < 4 || kpss(last) <= KPSS_CRITICAL) break;
+    if (last.length < 4 || (orders === undefined ? kpss(last) <= KPSS_CRITICAL : levels.length > orders.d)) break;
     levels.push(difference(last));
   }
   const stationary = levels.pop() as readonly number[];
@@ -68,12 +76,14 @@ export function fitArima(series: readonly number[]): Arima {
   let best: { readonly ar: readonly number[]; readonly ma: readonly number[]; readonly score: number } | null = null;
   for (let p = 0; p <= HIGHEST_ORDER; p++) {
     for (let q = 0; q <= HIGHEST_ORDER; q++) {
+      if (orders !== undefined && (p !== orders.p || q !== orders.q)) continue;
       const model = estimate(z, p, q);
       if (model === null || !isStable(model.ar) || !isStable(model.ma.map((weight) => -weight))) continue;
       const score = informationOf(z, model.ar, model.ma);
       if (score !== null && (best === null || score < best.score - 1e-9)) best = { ...model, score };
     }
   }
+  if (best === null && orders !== undefined) return fitArima(series);
   const { ar, ma } = best ?? { ar: [], ma: [] };
   const errors = errorsOf(z, ar, ma);
   const newestFirst = (values: readonly number[], many: number) =>
