@@ -111,7 +111,7 @@ function checkDeployment(deployment: DeploymentRules, issues: z.core.$Refinement
   whole(at("initial_replicas"), initial);
 }
 
-const deployment = fields({ ...deploymentShape, name: z.string().min(1) }).superRefine((value, issues) => {
+const deployment = fields({ name: z.string().min(1), ...deploymentShape }).superRefine((value, issues) => {
   if (value.name === undefined)
     issues.addIssue({ code: "custom", path: ["name"], message: "is missing; a deployment is told by its name" });
   checkDeployment(value, issues);
