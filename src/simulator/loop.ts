@@ -7,6 +7,8 @@ import type { Recorder } from "./recorder.ts";
 
 /** A policy that names no time to come is asked again after so long, as by the live loop's next look. */
 const lookMs: Ms = 1000;
+/** Between two times that it is woken, as the live loop's looks take their time. */
+const shortestPauseMs: Ms = 50;
 const weight: Readonly<Record<Cause, number>> = { held: 3, replica: 2, config: 1, tick: 0 };
 
 /** The controller's loop in virtual time: asks the policy when it is due or woken, carries out, settles. Nothing else happens between. */
@@ -28,14 +30,15 @@ export function createLoop(
   let started = false;
   let seq = 0;
   let pending: Cause | null = null;
-  const tickTimer = queue.add((nowMs) => ask("tick", nowMs));
-  const wakeTimer = queue.add((nowMs) => {
+  let askedMs = Number.NEGATIVE_INFINITY;
+  const tickTimer = queue.add(ask);
+  const wakeTimer = queue.add(ask);
+
+  function ask(nowMs: Ms): void {
     const cause = pending ?? "tick";
     pending = null;
-    ask(cause, nowMs);
-  });
-
-  function ask(cause: Cause, nowMs: Ms): void {
+    askedMs = nowMs;
+    queue.clear(wakeTimer);
     const pools = fleet.status();
     const { series, slots } = readings.take(nowMs);
     const observation: Observation = { seq: ++seq, nowMs, cause, pools, replicas: fleet.replicas(), series, slots };
@@ -68,7 +71,7 @@ export function createLoop(
     wake(cause, nowMs) {
       if (!policy.wakesOn.includes(cause)) return;
       if (pending === null || weight[cause] > weight[pending]) pending = cause;
-      queue.set(wakeTimer, nowMs);
+      queue.set(wakeTimer, Math.max(nowMs, askedMs + shortestPauseMs));
     },
   };
 }
