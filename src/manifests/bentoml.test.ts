@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { bentomlReader } from "./bentoml.ts";
@@ -167,4 +168,19 @@ describe("an intent", () => {
     expect(read(document).manifest.spec).toMatchObject({ minReplicas: 1 });
     expect(lost.join("\n")).toMatch(/kv_used \(0.8\).*\n.*goes by CPU/);
   });
+});
+
+it("says what is wrong with any document, and never throws", () => {
+  const parts = fc.record(
+    { name: fc.jsonValue(), services: fc.dictionary(fc.string(), fc.jsonValue()), traffic: fc.jsonValue(), scaling: fc.jsonValue() },
+    { requiredKeys: [] },
+  );
+  fc.assert(
+    fc.property(fc.oneof(fc.jsonValue(), parts), (document) => {
+      bentomlReader.recognizes(document);
+      const found = bentomlReader.read(document);
+      if ("issues" in found) expect(found.issues.length).toBeGreaterThan(0);
+      else expect(bentomlReader.read(bentomlReader.write(found.manifest, found.target))).toEqual(found);
+    }),
+  );
 });

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { AUTOSCALING_DEFAULTS, type AutoscalingConfig, deploymentsOf } from "../policy/dialects/ray-serve/index.ts";
@@ -288,4 +289,30 @@ describe("intents", () => {
     const target = { apiVersion: "ray.io/v1", kind: "RayService", name: "llama" };
     expect(read(rayServeReader.fromIntent({ ...wish, target }).document).target).toEqual(target);
   });
+});
+
+it("says what is wrong with any document, and never throws", () => {
+  const parts = fc.record(
+    {
+      applications: fc.array(
+        fc.record(
+          { name: fc.jsonValue(), import_path: fc.jsonValue(), args: fc.jsonValue(), deployments: fc.jsonValue() },
+          { requiredKeys: [] },
+        ),
+      ),
+      model_loading_config: fc.jsonValue(),
+      deployment_config: fc.jsonValue(),
+      kind: fc.constantFrom("RayService", "Other"),
+      spec: fc.oneof(fc.record({ serveConfigV2: fc.oneof(fc.string(), fc.json()) }), fc.jsonValue()),
+    },
+    { requiredKeys: [] },
+  );
+  fc.assert(
+    fc.property(fc.oneof(fc.jsonValue(), parts), (document) => {
+      rayServeReader.recognizes(document);
+      const found = rayServeReader.read(document);
+      if ("issues" in found) expect(found.issues.length).toBeGreaterThan(0);
+      else expect(rayServeReader.read(rayServeReader.write(found.manifest, found.target))).toEqual(found);
+    }),
+  );
 });

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { replicaPolicyOf } from "../policy/dialects/skyserve/index.ts";
@@ -185,4 +186,19 @@ describe("intents", () => {
   it("of one count become replicas", () => {
     expect(skyserveReader.fromIntent({ ...wish, min: 2, max: 2 }).document).toMatchObject({ service: { replicas: 2 } });
   });
+});
+
+it("says what is wrong with any document, and never throws", () => {
+  const parts = fc.record({
+    name: fc.jsonValue(),
+    service: fc.oneof(fc.jsonValue(), fc.record({ replica_policy: fc.jsonValue(), replicas: fc.jsonValue() }, { requiredKeys: [] })),
+  });
+  fc.assert(
+    fc.property(fc.oneof(fc.jsonValue(), parts), (document) => {
+      skyserveReader.recognizes(document);
+      const found = skyserveReader.read(document);
+      if ("issues" in found) expect(found.issues.length).toBeGreaterThan(0);
+      else expect(skyserveReader.read(skyserveReader.write(found.manifest, found.target))).toEqual(found);
+    }),
+  );
 });

@@ -88,8 +88,8 @@ export function aggregatedTotal(
 
 /**
  * The requests of a pool now. Running: per replica its `in_flight`, else `running` + `waiting` (or what the endpoint maps
- * `ongoing_requests` to). Queued: what the gateway holds (or `queued_requests`); without a gateway there is no queue but the
- * engines'. Where something of this is not known, the endpoint's own `in_flight` stands for all, if the pool is alone; else the
+ * `ongoing_requests` to). Queued: what the gateway holds (or `queued_requests`); without a gateway, or where
+ * nothing has happened at it, there is no queue but the engines'. Where something of this is not known, the endpoint's own `in_flight` stands for all, if the pool is alone; else the
  * sample is partial. Null: nobody says anything.
  */
 export function readRequests(
@@ -116,7 +116,7 @@ export function readRequests(
   const isFront = pool.role !== "decode";
   const woken = isFront && readyIds.length === 0 && cause === "held" ? 1 : 0;
   const reading = reader.endpoint(queuedName);
-  const noQueue = !isFront || (slots === null && readyIds.length > 0);
+  const noQueue = !isFront || (slots === null ? readyIds.length > 0 : slots.length === 0);
   const queued = isFront && typeof reading === "number" ? reading : noQueue ? 0 : null;
 
   const whole = reader.endpoint(ongoing);
