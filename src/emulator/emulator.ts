@@ -125,7 +125,8 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
   const { clock, model, profile, maxModelLen, prefixCaching } = options;
   const { kvCapacityTokens } = options.engine;
   const engine = createEngine<Answer>({ ...options.engine, profile });
-  const metrics = new VllmMetrics(model, { kvCapacityTokens, maxModelLen, prefixCaching });
+  const startedMs = clock.now() - (options.startedBeforeMs ?? 0);
+  const metrics = new VllmMetrics(model, { kvCapacityTokens, maxModelLen, prefixCaching }, startedMs);
   const gpu = dcgmMetrics(GPUS[profile.gpu] as GpuFacts, options.podName, options.podName, profile.tp);
   const fingerprint = fingerprintOf(model, maxModelLen, kvCapacityTokens, profile.gpu, profile.tp);
   const prefixes = new PrefixCache();
@@ -151,7 +152,7 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
   async function load(): Promise<void> {
     const slow = fault === "slow-load" ? 10 : 1;
     // What the process itself took to come up is part of the cold start, not on top of it.
-    let dueMs = clock.now() - (options.startedBeforeMs ?? 0);
+    let dueMs = startedMs;
     for (const [stage, share] of options.coldStartMs > 0 ? stageShares : []) {
       options.onStage?.(stage);
       const stageMs = options.coldStartMs * share * Math.exp(options.coldStartSigma * normal()) * slow;
@@ -285,7 +286,6 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
       if (sequence === null || sequence.state === "finished") continue;
       engine.cancel(sequence);
       heldGenerated -= tokens;
-      metrics.finished("abort");
     }
   }
 

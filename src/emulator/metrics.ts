@@ -1,5 +1,7 @@
 import { Counter, Gauge, Histogram, Registry, Summary } from "prom-client";
 import { blockTokens } from "../engine/index.ts";
+import type { Ms } from "../model/index.ts";
+import type { FinishReason } from "./wire.ts";
 
 const seconds = {
   ttft: [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560],
@@ -64,7 +66,7 @@ export class VllmMetrics {
   readonly requestComputed;
   readonly #http;
 
-  constructor(model: string, config: CacheConfig) {
+  constructor(model: string, config: CacheConfig, startedMs: Ms) {
     this.#labels = { model_name: model, engine: "0" };
     const tokens = oneTwoFive(config.maxModelLen);
     for (const what of ["estimated_flops", "estimated_read_bytes", "estimated_write_bytes"])
@@ -140,6 +142,11 @@ export class VllmMetrics {
       "Histogram of new KV tokens computed during prefill (excluding cached tokens).",
       tokens,
     );
+    new Gauge({
+      name: "process_start_time_seconds",
+      help: "Start time of the process since unix epoch in seconds.",
+      registers: [this.#registry],
+    }).set(startedMs / 1000);
     const info = cacheConfigLabels(config);
     new Gauge({
       name: "vllm:cache_config_info",
@@ -152,9 +159,8 @@ export class VllmMetrics {
     this.#http = httpMetrics(this.#registry);
   }
 
-  get contentType(): string {
-    return this.#registry.contentType;
-  }
+  /** The newer of the two text formats, though nothing in the page needs it. */
+  readonly contentType = "text/plain; version=1.0.0; charset=utf-8";
 
   setQueue(running: number, waiting: number): void {
     this.running.set(running);
@@ -171,7 +177,8 @@ export class VllmMetrics {
     this.#cachedOnDevice.inc(hitTokens);
   }
 
-  finished(reason: "stop" | "length" | "abort"): void {
+  /** Of a client that left vLLM counts nothing, though it has a series for it. */
+  finished(reason: FinishReason): void {
     this.#success(reason).inc();
   }
 
