@@ -24,11 +24,13 @@ const ENGINE_TICK_MS = 60_000;
 const ACTION_TIMEOUT_MS = 3_600_000;
 
 /**
+ * - `sinceMs`: when this began to watch; what was reported before is not known, which is not the same as a metric that is missing.
  * - `datapoints`: by signal and grain.
  * - `action`: the last scale action; `doneMs` null while the platform has not come to the count asked for.
  * - `pending`: the change asked for last, until `settle` says what became of it.
  */
 interface State {
+  readonly sinceMs: Ms;
   readonly datapoints: Readonly<Record<string, Datapoints>>;
   readonly action: { readonly atMs: Ms; readonly doneMs: Ms | null } | null;
   readonly pending: { readonly seq: number } | null;
@@ -62,7 +64,7 @@ export function azurePolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json
     kind: "azure",
     needs: needsOf(endpoint, [...collected.values()]),
     wakesOn: ["config"],
-    start: () => write({ datapoints: {}, action: null, pending: null }),
+    start: ({ nowMs }) => write({ sinceMs: nowMs, datapoints: {}, action: null, pending: null }),
 
     decide(before, observation) {
       const { nowMs, seq } = observation;
@@ -93,7 +95,9 @@ export function azurePolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json
       if (forecasts) say("no-forecast", "Azure's forecasts cannot be known here: the rules alone decide.");
 
       const readings = profile.rules.map((rule): RuleReading => ({ rule, value: valueOfTrigger(rule, state.datapoints, nowMs, current) }));
-      const evaluation = evaluate(profile, readings, current, sinceAction(state.action, nowMs));
+      const young = readings.some(({ rule: { grainMs } }) => nowMs < (Math.ceil(state.sinceMs / grainMs) + 1) * grainMs);
+      const known = young ? { ...profile, default: Math.min(profile.default, current) } : profile;
+      const evaluation = evaluate(known, readings, current, sinceAction(state.action, nowMs));
       for (const verdict of evaluation.verdicts) say(...explainRule(verdict, current));
       say(...explain(evaluation, profile, current));
       const to = Math.min(pool.max, Math.max(pool.min, evaluation.count));
