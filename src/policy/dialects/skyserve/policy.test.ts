@@ -259,6 +259,56 @@ describe("for any policy and load", () => {
       { numRuns: 100 },
     );
   });
+  it("keeps every pool inside them, too, but for on-demand replicas that stand in for spot", () => {
+    const spotFleet = fc.record({
+      policy: policies,
+      base: fc.nat(3),
+      dynamic: fc.boolean(),
+      over: fc.nat(2),
+      spot: fc.nat(9),
+      onDemand: fc.nat(9),
+      arrivals: fc.nat(5_000),
+    });
+    fc.assert(
+      fc.property(spotFleet, ({ policy, base, dynamic, over, spot, onDemand, arrivals }) => {
+        const mixed = { ...policy, num_overprovision: over, base_ondemand_fallback_replicas: base, dynamic_ondemand_fallback: dynamic };
+        const replicas = [...fleet(spot, "spot"), ...fleet(onDemand, "on-demand")];
+        const decision = loop(
+          skyservePolicy(withPools(ON_DEMAND, SPOT), service({ ...mixed, upscale_delay_seconds: 0 }, { use_spot: true })),
+        )(observe({ atMs: START, arrivals, replicas }));
+        const counts = [countOf(decision, "spot"), countOf(decision, "on-demand")].map((count) => count ?? 0);
+        const most = policy.max_replicas + over;
+        expect(Math.max(...counts)).toBeLessThanOrEqual(most);
+        // SkyServe's own exemption: spot replicas that are asked for and their stand-ins are both there for a time.
+        if (!dynamic) expect((counts[0] as number) + (counts[1] as number)).toBeLessThanOrEqual(most);
+        for (const [name, there] of [
+          ["spot", spot],
+          ["on-demand", onDemand],
+        ] as const) {
+          const want = decision.wants[name];
+          if (want?.kind === "scale") expect(want.drain).toHaveLength(Math.max(0, there - want.replicas));
+        }
+      }),
+    );
+  });
+  it("counts replicas that differ inside them", () => {
+    const gpus = [pool({ name: "big", gpu: "a100-80g", pricePerReplicaHour: 4 }), pool({ name: "small", gpu: "l4-24g" })];
+    fc.assert(
+      fc.property(policies, fc.nat(6), fc.nat(6), fc.nat(5_000), (policy, big, small, arrivals) => {
+        const manifest = service({
+          ...policy,
+          target_qps_per_replica: { A100: 4, L4: 1 },
+          upscale_delay_seconds: 0,
+          downscale_delay_seconds: 0,
+        });
+        const replicas = [...fleet(big, "big"), ...fleet(small, "small")];
+        const decision = loop(skyservePolicy(withPools(...gpus), manifest))(observe({ atMs: START, arrivals, replicas }));
+        const total = (countOf(decision, "big") ?? 0) + (countOf(decision, "small") ?? 0);
+        expect(total).toBeLessThanOrEqual(policy.max_replicas);
+        expect(total).toBeGreaterThanOrEqual(policy.min_replicas);
+      }),
+    );
+  });
   it("wants no fewer for more requests", () => {
     fc.assert(
       fc.property(policies, fc.nat(5_000), fc.nat(5_000), (policy, arrivals, more) => {
