@@ -1,5 +1,5 @@
 import type { Entry, History } from "../history/index.ts";
-import { createDoorSeries, mergeReports, mergeSlots } from "../ledger/index.ts";
+import { createDoorSeries, LEDGER_NAMES, mergeReports, mergeSlots } from "../ledger/index.ts";
 import {
   type Cause,
   type Clock,
@@ -82,7 +82,9 @@ export function startRunner(options: RunnerOptions): Runner {
   const { endpoint, policy, platform, collector, doors, history, clock, metrics, log } = options;
   const saved = history.load(endpoint.name);
   const loop: Loop = createLoop(endpoint, policy, platform.acts, saved);
-  const doorSeries = createDoorSeries();
+  /** What the config asks a Prometheus server for is taken from there. */
+  const queried = new Set(endpoint.prometheus?.queries.map(({ signal }) => signal));
+  const doorSeries = createDoorSeries({ names: new Set([...LEDGER_NAMES].filter((name) => !queried.has(name))) });
   const doorEndpoint: DoorEndpoint = {
     name: endpoint.name,
     model: endpoint.model,

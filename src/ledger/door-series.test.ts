@@ -118,6 +118,16 @@ it("replaces the endpoint's series of engines and leaves those of replicas", () 
   expect(series).toContain(replica);
 });
 
+it("leaves alone what is not asked of it, before it could say anything and after", () => {
+  const engine = [engineSeries("request_rate", 9, startMs), engineSeries("ttft_p95", 8, startMs), engineSeries("queue_depth", 7, startMs)];
+  const step = createDoorSeries({ names: new Set(["in_flight"]) });
+  for (const atMs of [startMs, startMs + 2000]) {
+    const series = step(engine, report(atMs, [slot(startMs)], { inFlight: 3 }), atMs);
+    expect(["request_rate", "ttft_p95", "queue_depth"].map((name) => value(series, name))).toEqual([9, 8, 7]);
+    expect(value(series, "in_flight")).toBe(3);
+  }
+});
+
 it("keeps its last values through a silence and then gives way to engines", () => {
   const step = createDoorSeries();
   const engine = (atMs: number) => [engineSeries("request_rate", 9, atMs)];

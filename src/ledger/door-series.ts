@@ -82,9 +82,9 @@ export function doorSeries(
     series.push({ name, subject: { kind: "endpoint" }, samples: sample === undefined ? [] : [sample], latest, fault });
   }
   // What the ledger will have but has not yet (no request ended so far) is not taken from engines either.
-  const covered = (one: Series) =>
-    one.subject.kind === "endpoint" &&
-    (replaced.has(one.name) || (!isStale && !own.has(one.name as SignalName) && LEDGER_NAMES.has(one.name)));
+  const awaited = (name: string) =>
+    !isStale && !own.has(name as SignalName) && LEDGER_NAMES.has(name) && (settings.names === null || settings.names.has(name));
+  const covered = (one: Series) => one.subject.kind === "endpoint" && (replaced.has(one.name) || awaited(one.name));
   return { memory: next, series: [...engine.filter((one) => !covered(one)), ...series] };
 }
 

@@ -79,6 +79,8 @@ spec:
         query: sum(tidegate_gateway_in_flight{endpoint="chat"})
       - signal: gone
         query: sum(a_family_that_nobody_has)
+      - signal: e2e_p95 # of which the gateway in the path has an opinion too
+        query: 40 + 2
   policy:
     kind: signals
     interval: 1s
@@ -162,6 +164,7 @@ spec:
   expect(blind.now).toMatchObject({ ready: 3, wanted: 3 });
   expect(up.stderr()).toMatch(/signal\/unreachable/);
   const page = await (await fetch(`http://${admin}/metrics`)).text();
+  expect(page).toMatch(/^tidegate_signal\{endpoint="chat",signal="e2e_p95"\} 42$/m);
   expect(Number(/^tidegate_signal_age_seconds\{endpoint="chat",signal="at_the_door"\} (\S+)$/m.exec(page)?.[1])).toBeGreaterThan(4);
   await server.begin();
   await settled(1);
