@@ -42,8 +42,9 @@ export {
   targetCapacityOf,
 } from "./deployments.ts";
 export { rayServeDialect } from "./dialect.ts";
+export { TICK_MS } from "./due.ts";
 export { alignToGang, decideGangReplicas } from "./gang.ts";
 export { addPoint, averageOf, type MetricsStore, pruneBefore } from "./metrics-store.ts";
-export { AGGREGATE_ANNOTATION, RAY_VERSION_ANNOTATION, rayServePolicy, TICK_MS } from "./policy.ts";
+export { AGGREGATE_ANNOTATION, RAY_VERSION_ANNOTATION, rayServePolicy } from "./policy.ts";
 export { aggregate, mergeTotal, type Point, type StepSeries, timeWeightedAverage, totalAt, type Window } from "./step-series.ts";
 export { RAY_SERVE_NEWEST, RAY_SERVE_VERSIONS, type RayServeFeatures, type RayServeVersion, versionFor } from "./version.ts";
