@@ -13,12 +13,25 @@ export const LATENCY_BOUNDS: readonly number[] = Array.from({ length: perDecade 
   Number((smallestSeconds * 10 ** (at / perDecade)).toPrecision(6)),
 );
 
+/** Microseconds are looked up by their highest bit and the three below it, which narrows the bucket down to two or three. */
+const bitsBelow = 3;
+const firstBuckets = Uint8Array.from({ length: 32 << bitsBelow }, (_, at) => {
+  const exponent = at >> bitsBelow;
+  const microseconds = 2 ** exponent * (1 + (at & ((1 << bitsBelow) - 1)) / (1 << bitsBelow));
+  const bucket = LATENCY_BOUNDS.findIndex((bound) => microseconds / 1e6 <= bound);
+  return bucket < 0 ? LATENCY_BOUNDS.length : bucket;
+});
+const mostMicroseconds = 2 ** 31 - 1;
+
 /** @returns the index of the bucket (`bounds[at - 1]` < seconds ≤ `bounds[at]`) that takes a latency. */
 export function latencyBucket(seconds: number): number {
   if (!(seconds > smallestSeconds)) return 0;
-  let at = Math.min(LATENCY_BOUNDS.length, Math.max(0, Math.round(Math.log10(seconds / smallestSeconds) * perDecade)));
-  // The logarithm may be off by one bucket at a bound.
+  const microseconds = Math.min(seconds * 1e6, mostMicroseconds) | 0;
+  const exponent = 31 - Math.clz32(microseconds);
+  const below = exponent >= bitsBelow ? (microseconds >> (exponent - bitsBelow)) & ((1 << bitsBelow) - 1) : 0;
+  let at = firstBuckets[(exponent << bitsBelow) | below] as number;
   while (at < LATENCY_BOUNDS.length && seconds > (LATENCY_BOUNDS[at] as number)) at++;
+  // Cut to whole microseconds it may be one bucket too high.
   while (at > 0 && seconds <= (LATENCY_BOUNDS[at - 1] as number)) at--;
   return at;
 }

@@ -53,21 +53,21 @@ export function pickReplica<C extends Candidate>(
   if (free.length === 1) return only;
   switch (routing) {
     case "least-work":
-      return least(free, (candidate) => candidate.outstanding, request.key);
+      return least(free, (candidate) => candidate.outstanding, request);
     case "least-in-flight":
-      return least(free, (candidate) => candidate.inFlight, request.key);
+      return least(free, (candidate) => candidate.inFlight, request);
     case "round-robin":
       return [...free].sort((a, b) => (a.id < b.id ? -1 : 1))[request.turn % free.length] as C;
     case "affinity": {
       const total = free.reduce((sum, candidate) => sum + candidate.outstanding, 0);
       const bound = (affinityBound * total) / free.length;
       const within = free.filter((candidate) => candidate.outstanding <= bound);
-      return least(within.length > 0 ? within : free, () => 0, request.key);
+      return least(within.length > 0 ? within : free, () => 0, request);
     }
   }
 }
 
-function least<C extends Candidate>(candidates: readonly C[], cost: (candidate: C) => number, key: string): C {
+function least<C extends Candidate>(candidates: readonly C[], cost: (candidate: C) => number, request: RoutingRequest): C {
   let best = candidates[0] as C;
   let bestCost = cost(best);
   let keyHash: number | null = null;
@@ -77,7 +77,7 @@ function least<C extends Candidate>(candidates: readonly C[], cost: (candidate: 
     const own = cost(candidate);
     if (own > bestCost) continue;
     if (own === bestCost) {
-      keyHash ??= hashText(key);
+      keyHash ??= hashText(request.key);
       if (bestScore < 0) bestScore = rendezvousScore(keyHash, hashText(best.id));
       const score = rendezvousScore(keyHash, hashText(candidate.id));
       if (score < bestScore || (score === bestScore && candidate.id > best.id)) continue;

@@ -78,13 +78,14 @@ class ColumnCursor extends Cursor {
   }
   protected read(): boolean {
     const { columns, row } = this;
+    const { prefixHitTokens, class: classes, sessionId } = columns;
     if (row >= columns.arrivalMs.length) return false;
     this.arrivalMs = columns.arrivalMs[row] as number;
     this.promptTokens = columns.promptTokens[row] as number;
     this.outputTokens = columns.outputTokens[row] as number;
-    this.prefixHitTokens = columns.prefixHitTokens?.[row] ?? 0;
-    this.class = columns.class?.[row];
-    this.sessionId = columns.sessionId?.[row];
+    if (prefixHitTokens !== undefined) this.prefixHitTokens = prefixHitTokens[row] as number;
+    if (classes !== undefined) this.class = classes[row];
+    if (sessionId !== undefined) this.sessionId = sessionId[row];
     return true;
   }
 }
