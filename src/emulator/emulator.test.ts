@@ -49,6 +49,93 @@ it("streams a chat as vLLM frames it: role first, a chunk a token, the finish re
   expect(new Set(chunks.map(({ id }) => id)).size).toBe(1);
 });
 
+const eventsOf = (text: string) =>
+  text
+    .split("\n\n")
+    .filter((event) => event.startsWith("data: {"))
+    .map((event) => JSON.parse(event.slice("data: ".length)));
+
+it("gives several answers to each of several prompts, numbered through, with one usage for all", async () => {
+  const emulator = await start();
+  const asked = { prompt: ["1234", "12345678"], n: 2, max_tokens: 3, ignore_eos: true };
+  const whole = (await (await post(emulator, "/v1/completions", asked)).json()) as { choices: { index: number }[]; usage: object };
+  expect(whole.choices.map(({ index }) => index)).toEqual([0, 1, 2, 3]);
+  expect(whole.usage).toMatchObject({ prompt_tokens: 3, completion_tokens: 12, total_tokens: 15 });
+  const streamed = await post(emulator, "/v1/chat/completions", { ...chat, n: 2, stream: true, stream_options: { include_usage: true } });
+  const events = eventsOf(await streamed.text());
+  expect(events.slice(0, 2).map(({ choices }) => [choices[0].index, choices[0].delta.role])).toEqual([
+    [0, "assistant"],
+    [1, "assistant"],
+  ]);
+  for (const index of [0, 1]) {
+    const own = events.filter(({ choices }) => choices[0]?.index === index);
+    expect(own.map(({ choices }) => choices[0].finish_reason)).toEqual([null, null, null, null, null, "length"]);
+  }
+  expect(events.at(-1)).toMatchObject({ choices: [], usage: { prompt_tokens: 2, completion_tokens: 10 } });
+  const text = await page(emulator);
+  expect(text).toContain('vllm:request_params_n_count{model_name="m",engine="0"} 3');
+  expect(text).toContain('vllm:request_params_n_sum{model_name="m",engine="0"} 6');
+  expect(text).toContain('vllm:request_success_total{model_name="m",engine="0",finished_reason="length"} 6');
+});
+
+it("an answer that ends by itself counts its last token and says nothing with it", async () => {
+  const emulator = await start({ seed: 5 });
+  const answer = await post(emulator, "/v1/chat/completions", {
+    ...chat,
+    ignore_eos: false,
+    max_tokens: 4000,
+    stream: true,
+    stream_options: { include_usage: true, continuous_usage_stats: true },
+  });
+  const events = eventsOf(await answer.text());
+  const last = events.at(-2);
+  expect(last.choices[0]).toMatchObject({ finish_reason: "stop", delta: { content: "" } });
+  expect(last.usage.completion_tokens).toBe(events.length - 2);
+});
+
+it.each([
+  { rule: "a prompt that was seen is a hit in whole blocks but for its last token", prefixCaching: true, hits: 96 },
+  { rule: "nothing is a hit where the cache is off", prefixCaching: false, hits: 0 },
+])("$rule", async ({ prefixCaching, hits }) => {
+  const emulator = await start({ prefixCaching });
+  const asked = { prompt: "abcd".repeat(97), max_tokens: 1 };
+  for (let turn = 0; turn < 2; turn++) await (await post(emulator, "/v1/completions", asked)).text();
+  const text = await page(emulator);
+  expect(text).toContain(`vllm:prefix_cache_hits_total{model_name="m",engine="0"} ${hits}`);
+  expect(text).toContain(`vllm:prompt_tokens_cached_total{model_name="m",engine="0"} ${hits}`);
+  expect(text).toContain(`vllm:request_prefill_kv_computed_tokens_sum{model_name="m",engine="0"} ${194 - hits}`);
+  expect(text).toContain('vllm:prompt_tokens_total{model_name="m",engine="0"} 194');
+  expect(text).toContain(`enable_prefix_caching="${prefixCaching ? "True" : "False"}"`);
+});
+
+it("the next turn of a conversation hits what was answered in the last", async () => {
+  const emulator = await start();
+  const asked = { ...chat, messages: [{ role: "user", content: "abcd".repeat(32) }], max_tokens: 64 };
+  const answer = (await (await post(emulator, "/v1/chat/completions", asked)).json()) as { choices: { message: { content: string } }[] };
+  const messages = [
+    ...asked.messages,
+    { role: "assistant", content: answer.choices[0]?.message.content },
+    { role: "user", content: "more" },
+  ];
+  await (await post(emulator, "/v1/chat/completions", { ...asked, messages })).text();
+  expect(await page(emulator)).toContain('vllm:prefix_cache_hits_total{model_name="m",engine="0"} 96');
+});
+
+it("counts HTTP exchanges by route, but not those of probes and scrapes", async () => {
+  const emulator = await start();
+  await (await post(emulator, "/v1/chat/completions", chat)).text();
+  await (await post(emulator, "/v1/chat/completions", "{")).text();
+  await (await fetch(`${emulator.url}/v1/completions`)).text();
+  await (await fetch(`${emulator.url}/health`)).text();
+  const text = await page(emulator);
+  expect(text.match(/^http_requests_total.*$/gm)).toEqual([
+    'http_requests_total{handler="/v1/chat/completions",method="POST",status="2xx"} 1',
+    'http_requests_total{handler="/v1/chat/completions",method="POST",status="4xx"} 1',
+    'http_requests_total{handler="none",method="GET",status="4xx"} 1',
+  ]);
+  expect(text).toContain('http_request_duration_seconds_bucket{le="1.0",handler="none",method="GET"} 1');
+});
+
 it("says nothing but the head before the first token", async () => {
   const emulator = await start({
     clock: realClock(1),
