@@ -109,6 +109,8 @@ const stepAdjustments = z
     }),
   )
   .superRefine((steps, context) => {
+    // The CLI prints an empty list for policies of other types.
+    if (steps.length === 0) return;
     const issue = stepsIssue(steps as Parameters<typeof stepsIssue>[0]);
     if (issue !== null) context.addIssue({ code: "custom", path: [], message: `the steps ${issue}` });
   });
@@ -149,7 +151,7 @@ export const groupPolicy = z
     ScalingAdjustment: z.int().optional(),
     Cooldown: seconds.optional(),
     MetricAggregationType: aggregation.optional(),
-    StepAdjustments: stepAdjustments.optional(),
+    StepAdjustments: stepAdjustments.optional().transform((steps) => (steps?.length === 0 ? undefined : steps)),
     EstimatedInstanceWarmup: seconds.optional(),
     Alarms: alarms,
     TargetTrackingConfiguration: groupTracking.optional(),
@@ -207,7 +209,7 @@ export const targetPolicy = z
     StepScalingPolicyConfiguration: z
       .strictObject({
         AdjustmentType: adjustmentType,
-        StepAdjustments: stepAdjustments,
+        StepAdjustments: stepAdjustments.min(1, "is empty; a step policy has at least one step"),
         MinAdjustmentMagnitude: z.int().min(0).optional(),
         Cooldown: seconds.optional(),
         MetricAggregationType: aggregation.default("Average"),

@@ -93,9 +93,12 @@ function parsed<S extends z.ZodType>(
 ): ReadManifest {
   const result = schema.safeParse(document);
   if (!result.success) return { issues: manifestIssues(result.error, root) };
-  const { NextToken: _, CompositeAlarms: __, ...spec } = toDocument(result.data);
+  const { NextToken: _, CompositeAlarms: __, ...spec } = withoutAbsent(toDocument(result.data));
   return named(spec as unknown as AwsDocument);
 }
+
+/** Without fields that are `undefined`: what a schema leaves out is not in the document. */
+const withoutAbsent = (document: Fields): Fields => JSON.parse(JSON.stringify(document)) as Fields;
 
 /** The one group or target that all of a document is about. */
 function named(document: AwsDocument): ReadManifest {

@@ -297,7 +297,7 @@ describe("a setting over a fleet", () => {
     expect(azureDialect.bounds(two)).toEqual({ min: 1, max: 30 });
     const narrow = azureDialect.withBounds(two, { min: 2, max: 5 });
     expect(azureDialect.bounds(narrow)).toEqual({ min: 2, max: 5 });
-    const properties = narrow.spec["properties"] as { profiles: AutoscaleProfile[] };
+    const properties = narrow.spec["properties"] as unknown as { profiles: AutoscaleProfile[] };
     expect(properties.profiles[1]?.capacity).toEqual({ minimum: "4", maximum: "5", default: "5" });
   });
 });
