@@ -4,7 +4,7 @@ import { withoutNulls } from "./json.ts";
 import { type AuthenticationSpec, clusterTriggerAuthenticationSchema, triggerAuthenticationSchema } from "./keda-schema.ts";
 
 /** Where one parameter of a trigger comes from; its value is never in the file. */
-export interface AuthenticationReference {
+interface AuthenticationReference {
   readonly parameter: string;
   readonly source:
     | "secret"
@@ -20,7 +20,7 @@ export interface AuthenticationReference {
   readonly reference: string;
 }
 
-export interface TriggerAuthentication {
+interface TriggerAuthentication {
   readonly name: string;
   /** `null`: a ClusterTriggerAuthentication, for every namespace. */
   readonly namespace: string | null;

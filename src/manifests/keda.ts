@@ -19,7 +19,7 @@ import { kedaFromIntent, kedaIntent } from "./keda-intent.ts";
 import { httpScaledObjectSchema, scaledJobSchema, scaledObjectSchema } from "./keda-schema.ts";
 import type { ManifestReader, ReadManifest } from "./reader.ts";
 
-export { type AuthenticationReference, parseTriggerAuthentication, type TriggerAuthentication } from "./keda-authentication.ts";
+export { parseTriggerAuthentication } from "./keda-authentication.ts";
 
 /** The kinds of documents that `kedaReader` reads. */
 export const KEDA_KINDS = ["ScaledObject", "ScaledJob", "HTTPScaledObject"] as const;

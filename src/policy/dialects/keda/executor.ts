@@ -41,7 +41,7 @@ interface ConditionValue {
   readonly reason: string;
 }
 
-export interface ScaleEventRecord {
+interface ScaleEventRecord {
   readonly type: "Normal" | "Warning";
   readonly reason: string;
   readonly fromReplicas: number;

@@ -12,7 +12,7 @@ type Document = { readonly [key: string]: Json | undefined };
  * external ones; ContainerResource metrics are then dropped. A pausing annotation disables its direction, and where there was
  * no behavior makes one, so that both directions then go by behavior rules. Source: controllers/keda/hpa.go.
  */
-export function hpaDocument(scaledObject: ScaledObject): Document {
+function hpaDocument(scaledObject: ScaledObject): Document {
   const { name, modifiers, externals, resources } = scaledObject;
   const { min, max } = hpaBounds(scaledObject.minReplicaCount, scaledObject.maxReplicaCount);
   const selector = { matchLabels: { "scaledobject.keda.sh/name": name } };

@@ -15,7 +15,7 @@ interface State {
   readonly conditions: readonly Condition[];
 }
 
-export function scalingStrategyOf({ spec }: Manifest): ScalingStrategy & {
+function scalingStrategyOf({ spec }: Manifest): ScalingStrategy & {
   readonly multipleScalersCalculation: string;
   readonly pendingPodConditions: readonly string[];
 } {

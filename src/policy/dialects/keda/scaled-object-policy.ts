@@ -12,7 +12,7 @@ import {
   type MetricSources,
   planSync,
 } from "../hpa/index.ts";
-import { pausedReplicaCount, pausesScaleIn, pausesScaleOut } from "./annotations.ts";
+import { needsToBePaused, pausedReplicaCount, pausesScaleIn, pausesScaleOut } from "./annotations.ts";
 import { type ConditionUpdate, updateConditions } from "./conditions.ts";
 import { requestScale, type ScaleResult } from "./executor.ts";
 import { explainPoll } from "./explain.ts";
@@ -149,32 +149,27 @@ export function scaledObjectPolicy(endpoint: Endpoint, scaledObject: ScaledObjec
       const isSyncDue = nowMs >= state.nextSyncMs;
       if (!isPollDue && !isSyncDue && !isPushed) return finish({ kind: "hold" });
 
+      if (needsToBePaused(annotations)) return finish(pause(current));
+
       const pods = podsOf(observation, pool);
       const found = sources.at(observation, pods);
       const answers = remembering?.at(state.own, observation) ?? found.answers;
       const counts = { currentReplicas: current, readyReplicas: pods.filter(isReadyPod).length };
 
-      let isPaused = false;
       if (isPollDue || isPushed) {
-        const polled = poll(isPushed ? answers.map(pushed) : answers);
+        const want = poll(isPushed ? answers.map(pushed) : answers);
         if (isPollDue) state = { ...state, nextPollMs: nowMs + pollingMs };
-        if (polled.want !== null) {
+        if (want !== null) {
           if (isSyncDue) state = { ...state, nextSyncMs: nowMs + settings.syncPeriodMs };
-          return finish(polled.want);
+          return finish(want);
         }
-        isPaused = polled.isPaused;
-      }
-      isPaused ||= state.conditions.some(({ type, status: value, reason }) => type === "Paused" && value === "True" && reason === PAUSED);
-      if (isPaused) {
-        // The HPA is deleted for as long as the object is paused.
-        state = { ...state, nextSyncMs: nowMs + Math.max(pollingMs, settings.syncPeriodMs) };
-        return finish({ kind: "hold" });
       }
       if (!isSyncDue) return finish(current === 0 ? { kind: "hold" } : { kind: "scale", replicas: current, drain: [] });
       state = { ...state, nextSyncMs: nowMs + settings.syncPeriodMs };
       return finish(sync(current, status.reported));
 
-      function poll(given: readonly TriggerAnswer[]): { readonly want: Want | null; readonly isPaused: boolean } {
+      /** `null`: the executor leaves the count alone. */
+      function poll(given: readonly TriggerAnswer[]): Want | null {
         const { outcomes, health } = readTriggers(scaledObject, given, state.health, counts);
         const summary = scaledObjectState(scaledObject, outcomes, health);
         const isActive = summary.isActive || isPushed;
@@ -201,44 +196,45 @@ export function scaledObjectPolicy(endpoint: Endpoint, scaledObject: ScaledObjec
         );
         state = {
           ...state,
-          // A paused object is not polled at all, and a push reads nothing.
-          ...(result.isPaused || !isPollDue ? {} : { health, cached: cacheOf(outcomes) }),
+          // A push alone reads nothing.
+          ...(isPollDue ? { health, cached: cacheOf(outcomes) } : {}),
           conditions: updateConditions(state.conditions, conditionsOf(result, health), nowMs),
           lastActiveMs: result.marksActive && result.replicas === null ? nowMs : state.lastActiveMs,
         };
-        if (result.isPaused) return { want: park(), isPaused: true };
         if (result.replicas !== null && result.replicas !== current) {
-          return { want: move("executor", current, result.replicas, result.marksActive), isPaused: false };
+          return move("executor", current, result.replicas, result.marksActive);
         }
         if (state.fresh && min > 0 && idleReplicaCount === null) {
           const text = `Nothing has run yet: the fleet starts at minReplicaCount (${min}).`;
           steps.push({ code: "first-start", pool, text, numbers: { current, desired: min } });
-          return { want: move("start", current, min), isPaused: false };
+          return move("start", current, min);
         }
-        return { want: null, isPaused: false };
+        return null;
       }
 
-      /** `paused-replicas`: the count is set once. */
-      function park(): Want | null {
+      /** Both loops stop and the HPA is gone; `paused-replicas` sets its count once. */
+      function pause(from: number): Want {
+        const conditions = updateConditions(state.conditions, [{ type: "Paused", status: "True", reason: "ScaledObjectPaused" }], nowMs);
+        state = { ...state, conditions, nextPollMs: nowMs + pollingMs, nextSyncMs: nowMs + pollingMs };
         let count: number | null = null;
         try {
           count = pausedReplicaCount(annotations);
         } catch (error) {
           if (!(error instanceof KedaError)) throw error;
-          steps.push({ code: "paused-wrong", pool, text: `${error.message}.`, numbers: { current } });
+          steps.push({ code: "paused-wrong", pool, text: `${error.message}.`, numbers: { current: from } });
         }
-        if (count === null || state.parked) return null;
-        if (count === current) {
-          state = { ...state, parked: true };
-          return null;
+        if (count === null || state.parked || count === from) {
+          state = { ...state, parked: state.parked || count === from };
+          steps.push({ code: "paused", pool, text: `Paused by annotation: the count stays at ${from}.`, numbers: { current: from } });
+          return { kind: "hold" };
         }
         steps.push({
           code: "parked",
           pool,
-          text: `Paused at ${count} by annotation: from ${current}.`,
-          numbers: { current, desired: count },
+          text: `Paused at ${count} by annotation: from ${from}.`,
+          numbers: { current: from, desired: count },
         });
-        return move("pause", current, count);
+        return move("pause", from, count);
       }
 
       function sync(specReplicas: number, statusReplicas: number): Want {
@@ -316,13 +312,11 @@ export function scaledObjectPolicy(endpoint: Endpoint, scaledObject: ScaledObjec
       ready(result.ready.status, result.ready.reason),
       ...(result.active === null ? [] : [{ type: "Active", ...result.active }]),
       ...fallbackCondition(health),
-      result.isPaused
-        ? { type: "Paused", status: "True", reason: PAUSED }
-        : {
-            type: "Paused",
-            status: isHalfPaused ? "True" : "False",
-            reason: isHalfPaused ? "ScaledObjectScalePaused" : "ScaledObjectUnpaused",
-          },
+      {
+        type: "Paused",
+        status: isHalfPaused ? "True" : "False",
+        reason: isHalfPaused ? "ScaledObjectScalePaused" : "ScaledObjectUnpaused",
+      },
     ];
   }
 
@@ -332,7 +326,6 @@ export function scaledObjectPolicy(endpoint: Endpoint, scaledObject: ScaledObjec
   }
 }
 
-const PAUSED = "ScaledObjectPaused";
 const ready = (status: ConditionUpdate["status"], reason: string): ConditionUpdate => ({ type: "Ready", status, reason });
 const pushed = (answer: TriggerAnswer): TriggerAnswer => ("error" in answer ? { value: 0, isActive: true } : { ...answer, isActive: true });
 

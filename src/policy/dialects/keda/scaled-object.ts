@@ -80,7 +80,7 @@ export const triggersOf = (spec: Document): readonly Trigger[] =>
     };
   });
 
-export function fallbackOf(spec: Document): Fallback | null {
+function fallbackOf(spec: Document): Fallback | null {
   if (spec["fallback"] === undefined || spec["fallback"] === null) return null;
   const { failureThreshold, replicas, behavior } = documentOf(spec["fallback"]);
   return {
@@ -90,7 +90,7 @@ export function fallbackOf(spec: Document): Fallback | null {
   };
 }
 
-export function modifiersOf(spec: Document): ScalingModifiers | null {
+function modifiersOf(spec: Document): ScalingModifiers | null {
   const given = documentOf(spec["advanced"])["scalingModifiers"];
   if (given === undefined || given === null) return null;
   const { formula, target, activationTarget, metricType } = documentOf(given);

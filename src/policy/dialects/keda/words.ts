@@ -8,7 +8,7 @@ export type Status = "True" | "False" | "Unknown";
 /** How a metric compares with its target: `AverageValue` is per replica, `Value` is the whole. */
 export type TargetType = "AverageValue" | "Value";
 
-export interface AuthenticationRef {
+interface AuthenticationRef {
   readonly name: string;
   readonly kind: string;
 }
@@ -31,7 +31,7 @@ export const FALLBACK_BEHAVIORS = [
   "currentReplicasIfLower",
   "scalingModifiers",
 ] as const;
-export type FallbackBehavior = (typeof FALLBACK_BEHAVIORS)[number];
+type FallbackBehavior = (typeof FALLBACK_BEHAVIORS)[number];
 
 export interface Fallback {
   readonly failureThreshold: number;

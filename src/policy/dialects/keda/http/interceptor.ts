@@ -7,7 +7,7 @@ export interface RouteCount {
 }
 
 export type HttpMetric = keyof RouteCount;
-export const HTTP_METRICS = ["concurrency", "requestRate"] as const satisfies readonly HttpMetric[];
+const HTTP_METRICS = ["concurrency", "requestRate"] as const satisfies readonly HttpMetric[];
 
 /** `scalingMetric` of a route; both may be set on an InterceptorRoute, and the HPA then takes the larger. */
 export type ScalingMetric = { readonly [M in HttpMetric]?: { readonly targetValue: number } };

@@ -14,7 +14,7 @@ export interface CloudwatchTrigger extends TriggerMetric {
 const STATISTICS = ["SampleCount", "Average", "Sum", "Minimum", "Maximum"] as const;
 
 /** @throws KedaError */
-export function parseCloudwatch(config: TriggerConfig): CloudwatchTrigger {
+function parseCloudwatch(config: TriggerConfig): CloudwatchTrigger {
   const type = "aws-cloudwatch";
   const parameters = parametersOf(type, config);
   const refuse = (what: string) => new KedaError(`trigger ${type}: ${what}`);

@@ -9,7 +9,7 @@ export interface SqsTrigger extends TriggerMetric {
 }
 
 /** @throws KedaError */
-export function parseSqs(config: TriggerConfig): SqsTrigger {
+function parseSqs(config: TriggerConfig): SqsTrigger {
   const parameters = parametersOf("aws-sqs-queue", config);
   const queueUrl = parameters.required("queueURL", "TE");
   parameters.required("awsRegion", "TA");

@@ -7,7 +7,7 @@ export interface AzureQueueTrigger extends TriggerMetric {
 }
 
 /** @throws KedaError */
-export function parseAzureQueue(config: TriggerConfig): AzureQueueTrigger {
+function parseAzureQueue(config: TriggerConfig): AzureQueueTrigger {
   const parameters = parametersOf("azure-queue", config);
   const queueName = parameters.required("queueName");
   if (!parameters.has("connection", "TAE") && !parameters.has("accountName", "TA")) {
@@ -31,7 +31,7 @@ export const azureQueueLength = (strategy: AzureQueueTrigger["strategy"], peeked
 const AGGREGATIONS = ["Average", "Total", "Maximum", "Minimum", "Count"] as const;
 
 /** @throws KedaError */
-export function parseAzureMonitor(config: TriggerConfig): TriggerMetric {
+function parseAzureMonitor(config: TriggerConfig): TriggerMetric {
   const type = "azure-monitor";
   const parameters = parametersOf(type, config);
   for (const name of ["resourceURI", "tenantId", "subscriptionId", "resourceGroupName", "metricAggregationType"]) {

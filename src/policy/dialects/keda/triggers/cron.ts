@@ -5,11 +5,13 @@ import { type CronSchedule, nextFiring, parseCron, type TimeZone, timeZone } fro
 import { parametersOf, type TriggerConfig, type TriggerKind, type TriggerMetric, type TriggerReading } from "./trigger.ts";
 
 export interface CronTrigger extends TriggerMetric {
-  readonly zone: TimeZone;
-  readonly start: CronSchedule;
-  readonly end: CronSchedule;
+  readonly nextStart: NextFiring;
+  readonly nextEnd: NextFiring;
   readonly desiredReplicas: number;
 }
+
+/** The first firing after a moment; `null`: none within years. */
+type NextFiring = (afterMs: Ms) => Ms | null;
 
 /** @throws KedaError */
 export function parseCronTrigger(config: TriggerConfig): CronTrigger {
@@ -24,9 +26,8 @@ export function parseCronTrigger(config: TriggerConfig): CronTrigger {
     name: cronMetricName(config),
     target: 1,
     activation: 0,
-    zone: timeZone(zone),
-    start: parseCron(start),
-    end: parseCron(end),
+    nextStart: remembered(parseCron(start), timeZone(zone)),
+    nextEnd: remembered(parseCron(end), timeZone(zone)),
     desiredReplicas,
   };
 }
@@ -41,10 +42,21 @@ export function cronMetricName({ index, metadata }: Pick<TriggerConfig, "index" 
   return indexedMetricName(index, normalizeMetricName(`cron-${timezone}-${spell(start)}-${spell(end)}`));
 }
 
+/** A firing found once holds for every moment between the one asked about and itself. */
+function remembered(schedule: CronSchedule, zone: TimeZone): NextFiring {
+  let known: { readonly fromMs: Ms; readonly nextMs: Ms | null } | null = null;
+  return (afterMs) => {
+    if (known === null || afterMs < known.fromMs || (known.nextMs ?? Number.NEGATIVE_INFINITY) <= afterMs) {
+      known = { fromMs: afterMs, nextMs: nextFiring(schedule, zone, afterMs) };
+    }
+    return known.nextMs;
+  };
+}
+
 /** Inside of the window where the next end comes no later than the next start. */
-export function cronReading(nowMs: Ms, { zone, start, end, desiredReplicas }: CronTrigger): TriggerReading {
-  const nextStartMs = nextFiring(start, zone, nowMs) ?? Number.NEGATIVE_INFINITY;
-  const nextEndMs = nextFiring(end, zone, nowMs) ?? Number.NEGATIVE_INFINITY;
+export function cronReading(nowMs: Ms, { nextStart, nextEnd, desiredReplicas }: CronTrigger): TriggerReading {
+  const nextStartMs = nextStart(nowMs) ?? Number.NEGATIVE_INFINITY;
+  const nextEndMs = nextEnd(nowMs) ?? Number.NEGATIVE_INFINITY;
   const isInside = nextEndMs <= nextStartMs;
   return { value: isInside ? desiredReplicas : 0, isActive: isInside };
 }

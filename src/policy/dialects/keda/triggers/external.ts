@@ -10,7 +10,7 @@ export interface ExternalMetricSpec {
 }
 
 /** The float counts where it is above 0, so that a float of 0 with a whole number of 5 reads as 5. */
-export const preferFloat = (float: number | undefined, whole: number | undefined): number =>
+const preferFloat = (float: number | undefined, whole: number | undefined): number =>
   float !== undefined && float > 0 ? float : (whole ?? 0);
 
 /** The metrics of an external scaler. @throws KedaError where it offers none */

@@ -2,13 +2,13 @@ import { indexedMetricName, normalizeMetricName } from "../metric-name.ts";
 import { KedaError } from "../words.ts";
 import { parametersOf, type TriggerConfig, type TriggerKind, type TriggerMetric } from "./trigger.ts";
 
-export interface GcpTrigger extends TriggerMetric {
+interface GcpTrigger extends TriggerMetric {
   /** What an answer without a series counts as; `null`: an error. */
   readonly valueIfNull: number | null;
 }
 
 /** @throws KedaError */
-export function parseStackdriver(config: TriggerConfig): GcpTrigger {
+function parseStackdriver(config: TriggerConfig): GcpTrigger {
   const type = "gcp-stackdriver";
   const parameters = parametersOf(type, config);
   const projectId = parameters.required("projectId");
@@ -24,7 +24,7 @@ export function parseStackdriver(config: TriggerConfig): GcpTrigger {
 }
 
 /** @throws KedaError */
-export function parsePubsub(config: TriggerConfig): GcpTrigger {
+function parsePubsub(config: TriggerConfig): GcpTrigger {
   const type = "gcp-pubsub";
   const parameters = parametersOf(type, config);
   const subscription = parameters.text("subscriptionName", "", "TE");

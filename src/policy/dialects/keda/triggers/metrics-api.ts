@@ -10,11 +10,11 @@ import { neededTarget, parametersOf, type TriggerConfig, type TriggerKind, type 
 import { parseXml } from "./xml.ts";
 
 const FORMATS = ["json", "prometheus", "xml", "yaml"] as const;
-export type MetricsApiFormat = (typeof FORMATS)[number];
+type MetricsApiFormat = (typeof FORMATS)[number];
 const AGGREGATIONS = ["average", "sum", "max", "min"] as const;
 export type MetricsApiAggregation = (typeof AGGREGATIONS)[number];
 
-export interface MetricsApiTrigger extends TriggerMetric {
+interface MetricsApiTrigger extends TriggerMetric {
   readonly url: string;
   readonly valueLocation: string;
   readonly format: MetricsApiFormat;
@@ -23,7 +23,7 @@ export interface MetricsApiTrigger extends TriggerMetric {
 }
 
 /** @throws KedaError */
-export function parseMetricsApi(config: TriggerConfig): MetricsApiTrigger {
+function parseMetricsApi(config: TriggerConfig): MetricsApiTrigger {
   const type = "metrics-api";
   const parameters = parametersOf(type, config);
   const valueLocation = parameters.required("valueLocation");

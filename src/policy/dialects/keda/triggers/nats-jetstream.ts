@@ -8,7 +8,7 @@ export interface NatsTrigger extends TriggerMetric {
 }
 
 /** @throws KedaError */
-export function parseNats(config: TriggerConfig): NatsTrigger {
+function parseNats(config: TriggerConfig): NatsTrigger {
   const parameters = parametersOf("nats-jetstream", config);
   parameters.required("natsServerMonitoringEndpoint", "TA");
   if (!parameters.has("account", "TA") && !parameters.has("accountID", "TA")) {
@@ -32,7 +32,7 @@ export interface NatsStream {
   readonly lastSequence: number;
   readonly consumers: readonly NatsConsumer[];
 }
-export interface NatsConsumer {
+interface NatsConsumer {
   readonly name: string;
   readonly numPending: number;
   readonly numAckPending: number;

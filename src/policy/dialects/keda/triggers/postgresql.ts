@@ -2,12 +2,12 @@ import { indexedMetricName } from "../metric-name.ts";
 import { KedaError } from "../words.ts";
 import { neededTarget, parametersOf, type TriggerConfig, type TriggerKind, type TriggerMetric } from "./trigger.ts";
 
-export interface PostgresqlTrigger extends TriggerMetric {
+interface PostgresqlTrigger extends TriggerMetric {
   readonly query: string;
 }
 
 /** @throws KedaError */
-export function parsePostgresql(config: TriggerConfig): PostgresqlTrigger {
+function parsePostgresql(config: TriggerConfig): PostgresqlTrigger {
   const type = "postgresql";
   const parameters = parametersOf(type, config);
   if (!parameters.has("connection", "AE"))

@@ -12,7 +12,7 @@ import {
 } from "./trigger.ts";
 
 const MODES = ["QueueLength", "MessageRate", "DeliverGetRate", "PublishedToDeliveredRatio", "ExpectedQueueConsumptionTime"] as const;
-export type RabbitMode = (typeof MODES)[number];
+type RabbitMode = (typeof MODES)[number];
 const DEFAULT_QUEUE_LENGTH = 20;
 const ROOT_VHOST = "/%2F";
 

@@ -12,7 +12,7 @@ function checkAddress(type: string, config: TriggerConfig): void {
 }
 
 /** @throws KedaError */
-export function parseRedis(config: TriggerConfig, type = "redis"): TriggerMetric {
+function parseRedis(config: TriggerConfig, type = "redis"): TriggerMetric {
   const parameters = parametersOf(type, config);
   checkAddress(type, config);
   return {
@@ -41,13 +41,13 @@ export function redisLengthCommand(keyType: string): "LLEN" | "ZCARD" | "SCARD" 
 
 export const redisTrigger: TriggerKind = { types: ["redis", "redis-cluster", "redis-sentinel"], metric: parseRedis };
 
-export interface RedisStreamsTrigger extends TriggerMetric {
+interface RedisStreamsTrigger extends TriggerMetric {
   /** What is counted: the group's lag, its pending entries, or the length of the stream. */
   readonly mode: "lag" | "pending" | "length";
 }
 
 /** @throws KedaError */
-export function parseRedisStreams(config: TriggerConfig, type = "redis-streams"): RedisStreamsTrigger {
+function parseRedisStreams(config: TriggerConfig, type = "redis-streams"): RedisStreamsTrigger {
   const parameters = parametersOf(type, config);
   checkAddress(type, config);
   const stream = parameters.required("stream");

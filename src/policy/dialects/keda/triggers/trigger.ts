@@ -42,7 +42,7 @@ export interface TriggerReading {
 /** The rule of nearly every trigger. */
 export const activeAbove = (value: number, activation: number): TriggerReading => ({ value, isActive: value > activation });
 
-export type Sources = "T" | "TE" | "TA" | "TAE" | "A" | "AE";
+type Sources = "T" | "TE" | "TA" | "TAE" | "A" | "AE";
 
 /** Parameters of a trigger by name and place: T trigger metadata, E `<name>FromEnv`, A authentication. */
 export interface Parameters {
