@@ -5,6 +5,8 @@ import {
   ANNOTATIONS,
   localClock,
   PANIC_ANNOTATION,
+  PROFILES_ANNOTATION,
+  parseProfiles,
   RESYNC_MS,
   settingsOf,
   WEEKDAYS,
@@ -15,6 +17,8 @@ import type { Intent, IntentRule, ManifestReader, ReadManifest, Written } from "
 
 const API_VERSION = "autoscaling.aibrix.ai/v1alpha1";
 const KIND = "PodAutoscaler";
+/** What the GPU optimizer serves. */
+const ADVICE_METRIC = "vllm:deployment_replicas";
 const SCALE_TO_ZERO = `${AIBRIX_PREFIX}scale-to-zero`;
 const STORM_MODE = `${AIBRIX_PREFIX}storm-service-mode`;
 
@@ -94,7 +98,7 @@ function read(document: unknown): ReadManifest {
   if ("issues" in parsed) return parsed;
   const { metadata, spec: value } = parsed.value;
   const { kept, issues: wrong } = readAnnotations(metadata.annotations ?? {});
-  const issues = [...wrong, ...check(value)];
+  const issues = [...wrong, ...check(value), ...(kept[PROFILES_ANNOTATION] === undefined ? [] : checkOptimized(value))];
   if (issues.length > 0) return { issues };
   const { apiVersion = "", kind, name } = value.scaleTargetRef;
   return {
@@ -124,6 +128,9 @@ function readAnnotations(given: Readonly<Record<string, string>>): {
       if (text !== "true" && text !== "false") at(`is ${JSON.stringify(text)}; use true or false`);
     } else if (key === PANIC_ANNOTATION) {
       if (text !== "repaired" && text !== "released") at(`is ${JSON.stringify(text)}; use repaired or released`);
+    } else if (key === PROFILES_ANNOTATION) {
+      const parsed = parseProfiles(text);
+      if ("issue" in parsed) at(parsed.issue);
     } else if (key !== STORM_MODE) {
       if (name !== null) at("is not an annotation of AIBrix's autoscaler; remove it or mend its name");
       continue;
@@ -153,6 +160,15 @@ function check(value: Spec): readonly ManifestIssue[] {
   for (const [index, one] of value.metricsSources.entries()) checkSource(one, `spec.metricsSources[${index}]`, scalingStrategy, at);
   checkSchedules(value, at);
   return issues;
+}
+
+/** Pools that the GPU optimizer counts follow its advice, and nothing else. */
+function checkOptimized({ scalingStrategy, metricsSources: [source, ...more] }: Spec): readonly ManifestIssue[] {
+  const followsAdvice =
+    source?.targetMetric === ADVICE_METRIC && (source.metricSourceType === "external" || source.metricSourceType === "domain");
+  if (scalingStrategy !== "KPA") return [{ path: "spec.scalingStrategy", message: `is ${scalingStrategy}; GPU profiles go with KPA` }];
+  if (followsAdvice && more.length === 0) return [];
+  return [{ path: "spec.metricsSources", message: `must be the one external metric ${ADVICE_METRIC} where GPU profiles are given` }];
 }
 
 type At = (path: string, message: string) => void;

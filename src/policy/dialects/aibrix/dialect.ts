@@ -15,6 +15,8 @@ function envelope(manifest: Parameters<Dialect["bounds"]>[0]): Bounds {
 export const aibrixDialect: Dialect = {
   kind: "aibrix",
   follows: `AIBrix ${AIBRIX_FOLLOWED}`,
+  // With GPU profiles; without, the first pool alone.
+  countsPools: true,
   policy: (endpoint, manifest) => aibrixPolicy(endpoint, manifest),
   bounds: envelope,
   withBounds(manifest, bounds) {
