@@ -30,7 +30,7 @@ const policy = fields({ policy_function: z.string(), policy_kwargs: mapping }).s
   });
 });
 
-export const autoscalingConfig = fields({
+const autoscalingConfig = fields({
   min_replicas: count,
   initial_replicas: count,
   max_replicas: some,
@@ -150,7 +150,7 @@ const inlineLlm = z
   })
   .pipe(llmConfig);
 
-export const application = fields({
+const application = fields({
   name: z.string().min(1),
   route_prefix: z.string().startsWith("/"),
   import_path: z.string().min(1),

@@ -27,7 +27,7 @@ export interface AutoscalingConfig {
 
 export type AggregationFunction = "mean" | "max" | "min";
 
-export const DEFAULT_POLICY_FUNCTION = "ray.serve.autoscaling_policy:default_autoscaling_policy";
+const DEFAULT_POLICY_FUNCTION = "ray.serve.autoscaling_policy:default_autoscaling_policy";
 
 /** Policies that ship with Ray and mean the default one. */
 export const QUEUE_LENGTH_POLICIES: readonly string[] = [

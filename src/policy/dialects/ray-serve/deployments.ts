@@ -3,7 +3,7 @@ import { ASYNC_INFERENCE_POLICY, AUTO_DEFAULTS, AUTOSCALING_DEFAULTS, type Autos
 import { type Fields, fieldsOf, listOf, numberOf, textOf } from "./fields.ts";
 
 /** How many replicas a deployment has: decided, fixed, or set by somebody through the scale API. */
-export type ReplicaPlan =
+type ReplicaPlan =
   | { readonly kind: "autoscaled"; readonly config: AutoscalingConfig; readonly brokerQueue: string | null }
   | { readonly kind: "fixed"; readonly replicas: number }
   | { readonly kind: "external" };
@@ -48,7 +48,7 @@ const gangSizeOf = (deployment: Fields): number => numberOf(fieldsOf(deployment[
 export const LLM_DEFAULTS: Partial<AutoscalingConfig> = { target_ongoing_requests: 1_000_000_000 };
 
 /** The deployment's name for a model: `/` and `.` are not allowed in one. */
-export const llmDeploymentName = (modelId: string): string => modelId.replaceAll("/", "--").replaceAll(".", "_");
+const llmDeploymentName = (modelId: string): string => modelId.replaceAll("/", "--").replaceAll(".", "_");
 
 function times(plan: ReplicaPlan, size: number): ReplicaPlan {
   if (plan.kind === "external" || size === 1) return plan;

@@ -1,7 +1,7 @@
 import type { AggregationFunction } from "./autoscaling-config.ts";
 
 /** A gauge's value from `atS` (seconds) on, until the next point. */
-export interface Point {
+interface Point {
   readonly atS: number;
   readonly value: number;
 }

@@ -3,7 +3,6 @@ export { skyserveDialect } from "./dialect.ts";
 export { qpsOfPool } from "./gpus.ts";
 export { skyservePolicy } from "./policy.ts";
 export {
-  asksForSpot,
   DEFAULT_DOWNSCALE_DELAY_S,
   DEFAULT_MIN_REPLICAS,
   DEFAULT_UPSCALE_DELAY_S,
@@ -13,4 +12,4 @@ export {
   usesFallback,
 } from "./replica-policy.ts";
 export { chooseToScaleDown } from "./scale-down.ts";
-export { follow, type Hysteresis, mixSpot, type SpotMix, targetForMixedRate, targetForRate, thresholdOf } from "./target.ts";
+export { follow, type Hysteresis, mixSpot, targetForMixedRate, targetForRate, thresholdOf } from "./target.ts";
