@@ -94,11 +94,11 @@ async function controller(text: string, speed: number, gateways: readonly { read
 const steady = (seconds: number, perSecond: number) =>
   `arrival_s,prompt_tokens,output_tokens\n${Array.from({ length: seconds * perSecond }, (_, at) => `${(at / perSecond).toFixed(3)},400,100`).join("\n")}\n`;
 
-const chat = (url: string) =>
+const chat = (url: string, asked = model) =>
   fetch(`${url}/v1/chat/completions`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ model, messages: [{ role: "user", content: "hello there" }], max_tokens: 8, ignore_eos: true }),
+    body: JSON.stringify({ model: asked, messages: [{ role: "user", content: "hello there" }], max_tokens: 8, ignore_eos: true }),
   });
 const pause = (realMs: number) => new Promise((resolve) => setTimeout(resolve, realMs));
 
@@ -186,6 +186,26 @@ it("kill -9 of one of two gateways: the loop holds and says so, the other serves
   expect((await fetch(`${apart.admin}/readyz`)).status).toBe(200);
   expect((await chat(second.url)).status).toBe(200);
   expect(apart.replicas()).toEqual(replicas);
+}, 60_000);
+
+it("a request held while there is no controller wakes the fleet from zero as soon as there is one", async () => {
+  const speed = 8;
+  const door = await gateway(speed);
+  const apart = await controller(config("{ kind: slo, interval: 5s, zeroAfter: 20s }", "{ min: 0, max: 2 }"), speed, [door]);
+  const killed = apart.begin();
+  await until(apart.view, ({ now }) => now !== null && now.wanted === 0 && now.ready === 0);
+  await until(
+    async () => (await chat(door.url, "unknown")).status,
+    (status) => status === 404,
+  ); // it has been told of the endpoint
+  killed.process.kill("SIGKILL");
+  await killed.ended;
+  const held = chat(door.url);
+  await until(door.totals, (totals) => totals.held === 1);
+  apart.begin();
+  expect((await held).status).toBe(200);
+  expect(await door.totals()).toMatchObject({ arrived: 1, completed: 1, held: 0, failed: 0, rejected: 0 });
+  await until(apart.view, ({ now }) => now?.wanted === 0 && now.ready === 0 && now.draining === 0);
 }, 60_000);
 
 it("says so where gateway and controller run at different speeds", async () => {
