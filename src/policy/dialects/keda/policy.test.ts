@@ -1,26 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Decision, Endpoint, Json, Manifest, Observation, Outcome, Policy, Replica, Series, Slot } from "../../../model/index.ts";
+import { createPlant, endpoint as endpointOf, pool, ready, series as seriesOf, starting } from "../../plant.fixture.ts";
 import { kedaDialect } from "./index.ts";
 
 const START = Date.UTC(2026, 7, 20, 6);
 const NOW = START;
 
 const endpoint: Endpoint = {
-  name: "llm",
-  namespace: "llm-serving",
-  model: "m",
-  engine: { kind: "vllm", healthPath: "/health", metricsPath: "/metrics", gpuMetrics: null },
-  platform: { kind: "static", target: null, urls: [] },
-  pools: [{ name: "default", role: "serve", gpu: "", gpusPerReplica: 1, spot: false, pricePerReplicaHour: 1, min: 0, max: 10, standby: 0 }],
-  objective: { attainment: 0.99, timeToFirstTokenMs: 2000, timePerOutputTokenMs: 50 },
-  policy: { kind: "static", replicas: {} },
+  ...endpointOf({ kind: "static", replicas: {} }, [pool({ max: 10 })]),
   metrics: { backlog: "queue_depth" },
-  prometheus: null,
-  scrapeEveryMs: 1000,
-  staleAfterMs: 30_000,
-  gateway: { maxHeld: 1, holdTimeoutMs: 1, upstreamTimeoutMs: 1, maxBodyBytes: 1, attempts: 1 },
-  dryRun: false,
 };
 
 const queue = { type: "rabbitmq", name: "backlog", metadata: { host: "http://mq", queueName: "q", mode: "QueueLength", value: "10" } };
@@ -32,21 +21,11 @@ const object = (spec: Record<string, Json>, annotations?: Manifest["annotations"
 });
 const PAUSE = "autoscaling.keda.sh/paused";
 
-const replica = (index: number, change: Partial<Replica> = {}): Replica => ({
-  id: `r${index}`,
-  pool: "default",
-  state: "ready",
-  entered: { starting: START - 3_600_000, ready: START - 3_500_000 },
-  readiness: { status: true, sinceMs: START - 3_500_000 },
-  ...change,
-});
-const replicas = (count: number) => Array.from({ length: count }, (_, index) => replica(index));
+const LONG_AGO = START - 3_500_000;
+const replicas = (count: number) => Array.from({ length: count }, (_, index) => ready(`r${index}`, LONG_AGO));
 const series = (name: string, value: number, atMs: number, subject: Series["subject"] = { kind: "endpoint" }): Series => ({
-  name,
+  ...seriesOf(name, null, value, atMs),
   subject,
-  samples: [],
-  latest: { atMs, windowMs: 15_000, value },
-  fault: null,
 });
 const slot = (atMs: number, change: Partial<Slot>): Slot => ({
   ...{ atMs, class: "", promptBand: 0, arrivals: 0, promptTokens: 0, prefixHitTokens: 0, completed: 0, outputTokens: 0 },
@@ -356,6 +335,47 @@ describe("HTTPScaledObject", () => {
   });
 });
 
+it("in a closed loop wakes a sleeping fleet, carries the load and goes back to zero", () => {
+  const manifest: Manifest = {
+    name: "chat",
+    namespace: "llm",
+    spec: { scaleTargetRef: { name: "chat", service: "chat", port: 80 }, replicas: { min: 0, max: 6 }, scaledownPeriod: 60 },
+  };
+  const scaling = { ...manifest, spec: { ...manifest.spec, scalingMetric: { concurrency: { targetValue: 20 } } } };
+  const policy = kedaDialect.policy(endpoint, scaling);
+  const plant = createPlant(endpoint, {
+    seed: 7,
+    coldStartMs: 20_000,
+    replicas: 0,
+    rate: (atMs) => (atMs > 60_000 && atMs < 660_000 ? 6 : 0),
+    sees: "ledger",
+  });
+  let state = policy.start(plant.observe("config"));
+  let nextAtMs = 0;
+  const wanted: number[] = [];
+  while (plant.nowMs < 1_500_000) {
+    const isHeld = plant.step();
+    if (!isHeld && plant.nowMs < nextAtMs) continue;
+    const observation = plant.observe(isHeld ? "held" : "tick");
+    const decided = policy.decide(state, observation);
+    ({ state } = decided);
+    ({ nextAtMs } = decided.decision);
+    const want = decided.decision.wants["default"];
+    if (want?.kind === "scale" && want.replicas !== plant.wanted) {
+      const alive = observation.replicas.filter((replica) => replica.state !== "draining").map(({ id }) => id);
+      plant.apply({ ...want, drain: alive.slice(want.replicas) });
+      ({ state } = policy.settle(state, { seq: decided.decision.seq, pool: "default", atMs: plant.nowMs, result: "accepted" }));
+    }
+    wanted.push(plant.wanted);
+  }
+  expect(wanted[0]).toBe(0);
+  expect(Math.max(...wanted)).toBeGreaterThan(1);
+  expect(Math.max(...wanted)).toBeLessThanOrEqual(6);
+  expect(wanted.at(-1)).toBe(0);
+  expect(plant.totals().completed).toBeGreaterThan(3000);
+  expect(plant.heldCount).toBe(0);
+});
+
 describe("ScaledJob", () => {
   const job = (spec: Record<string, Json>, annotations?: Manifest["annotations"]): Manifest => ({
     ...object({}, annotations),
@@ -377,7 +397,7 @@ describe("ScaledJob", () => {
 
   it("fills up to the minimum, takes pending jobs into account where asked to, and starts nothing blind or paused", () => {
     expect(start(run(job({ minReplicaCount: 3 })).step({ at: 0, wanted: 1, depth: 0 }))).toBe(2);
-    const waiting = [replica(0, { state: "starting", stage: "schedule", readiness: null }), replica(1)];
+    const waiting = [starting("r0", START, { stage: "schedule" }), ready("r1", LONG_AGO)];
     const accurate = run(job({ scalingStrategy: { strategy: "accurate" } }));
     expect(start(accurate.step({ at: 0, wanted: 2, depth: 40, replicas: waiting }))).toBe(3);
     const blind = run(job({})).step({ at: 0, wanted: 2, depth: null });
