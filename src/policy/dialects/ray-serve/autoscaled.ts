@@ -7,16 +7,7 @@ import type { Deployment } from "./deployments.ts";
 import { fireTimeMs, firstTick, TICK_MS } from "./due.ts";
 import { explainBlind, explainDecision } from "./explain.ts";
 import { decideGangReplicas } from "./gang.ts";
-import {
-  aggregatedTotal,
-  averagedTotal,
-  newGauge,
-  type RequestGauge,
-  type RequestSample,
-  readRequests,
-  reportOf,
-  tend,
-} from "./requests.ts";
+import { aggregatedTotal, averagedTotal, newGauge, type RequestGauge, readRequests, reportOf, tend } from "./requests.ts";
 import type { RayServeFeatures } from "./version.ts";
 
 /** What is known of one deployment. `registered`: the config that `target` started from, as text. */
@@ -81,7 +72,7 @@ export function decideAutoscaled(seat: Seat, before: DeploymentState | undefined
   const verdict = verdictAt(nowMs);
   const bounded = applyBounds(verdict.decision, bounds);
   // What only some replicas say is a floor: nothing falls by it, and no delay runs.
-  const isFloor = report.some((sample: RequestSample) => sample.partial);
+  const isFloor = report.partial;
   const unsure = isFloor && bounded < state.target && state.target <= bounds.upper;
   const target = unsure ? state.target : bounded;
   const waiting = isFloor && verdict.waiting?.direction === "down" ? null : verdict.waiting;
