@@ -14,7 +14,7 @@ export interface Targets {
 }
 
 /** Whole replicas, a rounding error aside. */
-const wholeUp = (value: number) => Math.ceil(value - 1e-9);
+const wholeUp = (value: number) => Math.max(0, Math.ceil(value - 1e-9));
 
 /** What one component needs: `rate` is null where its engines cannot be sized yet. */
 export interface Sized {

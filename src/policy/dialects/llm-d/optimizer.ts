@@ -2,7 +2,7 @@ import type { CapacityBalance, Targets, VariantCapacity, VariantState } from "./
 
 /** A floor that a rounding error does not lower, and a ceiling that none raises. */
 const EPSILON = 1e-9;
-const wholeUp = (value: number) => Math.ceil(value - EPSILON);
+const wholeUp = (value: number) => Math.max(0, Math.ceil(value - EPSILON));
 const wholeDown = (value: number) => Math.floor(value + EPSILON);
 
 /**
@@ -26,7 +26,7 @@ export function costAwareTargets(balance: CapacityBalance, variants: readonly Va
       (a, b) => a.cost / a.perReplicaCapacity - b.cost / b.perReplicaCapacity || byName(a, b),
     )) {
       const room = Math.max(0, stateOf(variantName).maxReplicas - (targets[variantName] as number));
-      const added = Math.min(room, Math.max(0, wholeUp(missing / perReplicaCapacity)));
+      const added = Math.min(room, wholeUp(missing / perReplicaCapacity));
       targets[variantName] = (targets[variantName] as number) + added;
       missing -= added * perReplicaCapacity;
       if (missing <= 0) break;
