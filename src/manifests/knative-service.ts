@@ -115,3 +115,21 @@ const predictor = z.strictObject({
 export const inferenceServiceSchema = objectOf(
   z.strictObject({ predictor, transformer: z.unknown().optional(), explainer: z.unknown().optional() }),
 );
+
+/** The cluster's own settings, `config-autoscaler` in namespace knative-serving. */
+export const configMapSchema = z.strictObject({
+  apiVersion: z.literal("v1"),
+  kind: z.literal("ConfigMap"),
+  metadata: objectMeta,
+  data: z.record(z.string(), z.string()).default({}),
+  binaryData: z.unknown().optional(),
+  immutable: z.boolean().optional(),
+});
+
+/** Several documents as one, as `kubectl get -o yaml` prints them. */
+export const listSchema = z.strictObject({
+  apiVersion: z.literal("v1"),
+  kind: z.literal("List"),
+  metadata: z.unknown().optional(),
+  items: z.array(z.unknown()),
+});

@@ -122,6 +122,51 @@ describe("reading", () => {
   });
 });
 
+describe("a List with the cluster's config-autoscaler", () => {
+  const configMap = (data: Readonly<Record<string, string>>) => ({
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: "config-autoscaler", namespace: "knative-serving" },
+    data: { _example: "stable-window: 60s", ...data },
+  });
+  const list = (data: Readonly<Record<string, string>>, ...documents: readonly unknown[]) => ({
+    apiVersion: "v1",
+    kind: "List",
+    items: [configMap(data), ...documents],
+  });
+  it("takes what the revision does not say from the cluster, and is written back as such", () => {
+    const first = read(
+      list({ "scale-to-zero-grace-period": "5m", "container-concurrency-target-percentage": "80", "stable-window": "30s" }, service),
+    );
+    expect(first.manifest.spec["config"]).toEqual({
+      "scale-to-zero-grace-period": "5m",
+      "container-concurrency-target-percentage": "80",
+      "stable-window": "30s",
+    });
+    // The revision's own window of 2 min, and 80 % of its 8.
+    expect(kpaReader.intent(first.manifest, first.target).intent).toMatchObject({ zeroAfterMs: 420_000, rules: [{ level: 6.4 }] });
+    expect(read(kpaReader.write(first.manifest, first.target))).toEqual(first);
+    expect(kpaReader.recognizes(list({}, service))).toBe(true);
+    expect(kpaReader.recognizes(list({}))).toBe(false);
+  });
+  it.each([
+    ["a key of nothing", list({ "stable-windows": "60s" }, service), 'items[0].data["stable-windows"]'],
+    ["a rate that stands still", list({ "max-scale-up-rate": "1" }, service), "above 1"],
+    ["a maximum beyond the cluster's", list({ "max-scale": "5", "max-scale-limit": "5" }, service), "max-scale-limit"],
+    ["two services", list({}, service, service), "hold 2 documents"],
+  ])("refuses %s", (_, document, says) => {
+    const found = issuesOf(document);
+    expect(found).toHaveLength(1);
+    expect(found[0]).toContain(says);
+  });
+  it("allows an initial scale of 0 where the cluster does", () => {
+    const zero = structuredClone(service);
+    zero.spec.template.metadata.annotations["autoscaling.knative.dev/initial-scale"] = "0";
+    expect(issuesOf(list({}, zero))).toHaveLength(1);
+    expect(issuesOf(list({ "allow-zero-initial-scale": "true" }, zero))).toEqual([]);
+  });
+});
+
 describe("refusing", () => {
   const withAnnotation = (key: string, value: string) => {
     const copy = structuredClone(service);

@@ -7,10 +7,18 @@ import {
   KPA_CLASS,
   KPA_DEFAULTS,
   parseAnnotations,
+  parseConfig,
   settingsOf,
 } from "../policy/dialects/kpa/index.ts";
 import type { ManifestIssue } from "./issue.ts";
-import { inferenceServiceSchema, podAutoscalerSchema, revisionSchema, serviceSchema } from "./knative-service.ts";
+import {
+  configMapSchema,
+  inferenceServiceSchema,
+  listSchema,
+  podAutoscalerSchema,
+  revisionSchema,
+  serviceSchema,
+} from "./knative-service.ts";
 import { annotationPath, MAX_INT32, named, parseObject, typeOf } from "./kpa-object.ts";
 import type { Intent, IntentRule, ManifestReader, ReadManifest, Written } from "./reader.ts";
 
@@ -34,8 +42,11 @@ const KEY = {
   retention: annotationKey("scale-to-zero-pod-retention-period"),
 };
 
+/** `config`: the data of the cluster's ConfigMap, where it came along. */
+type Read = (document: unknown, config?: Annotations) => ReadManifest;
+
 /** Each kind of document that comes to a revision which the KPA scales. */
-const KINDS: Readonly<Record<string, (document: unknown) => ReadManifest>> = {
+const KINDS: Readonly<Record<string, Read>> = {
   [`${SERVING} Service`]: readService,
   [`${SERVING} Configuration`]: readService,
   [`${SERVING} Revision`]: readRevision,
@@ -49,10 +60,11 @@ const KINDS: Readonly<Record<string, (document: unknown) => ReadManifest>> = {
  */
 export const kpaReader: ManifestReader = {
   dialect: "kpa",
-  recognizes: (document) => kindOf(document) !== undefined,
+  recognizes: (document) => kindOf(document) !== undefined || itemsOf(document).some((item) => kindOf(item) !== undefined),
   read(document) {
     const read = kindOf(document);
     if (read !== undefined) return read(document);
+    if (isType(document, "v1", "List")) return readList(document);
     const found = typeOf(document);
     const known = Object.keys(KINDS).join(", ");
     const what = found === null ? "has no apiVersion and kind" : `is ${found.apiVersion} ${found.kind}`;
@@ -63,12 +75,61 @@ export const kpaReader: ManifestReader = {
   fromIntent,
 };
 
-function kindOf(document: unknown): ((document: unknown) => ReadManifest) | undefined {
+function kindOf(document: unknown): Read | undefined {
   const found = typeOf(document);
   return found === null ? undefined : KINDS[`${found.apiVersion} ${found.kind}`];
 }
 
-function readService(document: unknown): ReadManifest {
+const isType = (document: unknown, apiVersion: string, kind: string): boolean => {
+  const found = typeOf(document);
+  return found?.apiVersion === apiVersion && found.kind === kind;
+};
+
+function itemsOf(document: unknown): readonly unknown[] {
+  if (!isType(document, "v1", "List")) return [];
+  const { items } = document as { readonly items?: unknown };
+  return Array.isArray(items) ? items : [];
+}
+
+const CONFIG_MAP = "config-autoscaler";
+
+/** One scaled document together with the cluster's ConfigMap. */
+function readList(document: unknown): ReadManifest {
+  const parsed = parseObject(listSchema, document);
+  if ("issues" in parsed) return parsed;
+  const at = (index: number, { path, message }: ManifestIssue): ManifestIssue => ({
+    path: `items[${index}]${path === "" ? "" : "."}${path}`,
+    message,
+  });
+  const issues: ManifestIssue[] = [];
+  let config: Annotations | undefined;
+  const scaled: { readonly index: number; readonly item: unknown }[] = [];
+  for (const [index, item] of parsed.value.items.entries()) {
+    if (!isType(item, "v1", "ConfigMap")) {
+      scaled.push({ index, item });
+      continue;
+    }
+    const map = parseObject(configMapSchema, item);
+    if ("issues" in map) issues.push(...map.issues.map((issue) => at(index, issue)));
+    else if (map.value.metadata.name !== CONFIG_MAP)
+      issues.push(at(index, { path: "metadata.name", message: `is not ${CONFIG_MAP}; leave this item out` }));
+    else {
+      config = Object.fromEntries(Object.entries(map.value.data).filter(([key]) => !key.startsWith("_")));
+      issues.push(...parseConfig(config).issues.map(({ key, message }) => at(index, { path: annotationPath("data", key), message })));
+    }
+  }
+  const [only] = scaled;
+  if (only === undefined || scaled.length > 1) {
+    issues.push({ path: "items", message: `hold ${scaled.length} documents besides ${CONFIG_MAP}; keep one` });
+  }
+  if (issues.length > 0 || only === undefined) return { issues };
+  const read = kindOf(only.item);
+  if (read === undefined) return { issues: [at(only.index, { path: "kind", message: `is none of ${Object.keys(KINDS).join(", ")}` })] };
+  const result = read(only.item, config);
+  return "issues" in result ? { issues: result.issues.map((issue) => at(only.index, issue)) } : result;
+}
+
+function readService(document: unknown, config?: Annotations): ReadManifest {
   const parsed = parseObject(serviceSchema, document);
   if ("issues" in parsed) return parsed;
   const { apiVersion, kind, metadata, spec } = parsed.value;
@@ -86,7 +147,7 @@ function readService(document: unknown): ReadManifest {
     metadata,
     spec.template.metadata.annotations ?? {},
     root,
-    { containerConcurrency: spec.template.spec.containerConcurrency },
+    { containerConcurrency: spec.template.spec.containerConcurrency, config },
     {
       apiVersion,
       kind,
@@ -95,7 +156,7 @@ function readService(document: unknown): ReadManifest {
   );
 }
 
-function readRevision(document: unknown): ReadManifest {
+function readRevision(document: unknown, config?: Annotations): ReadManifest {
   const parsed = parseObject(revisionSchema, document);
   if ("issues" in parsed) return parsed;
   const { apiVersion, kind, metadata, spec } = parsed.value;
@@ -104,7 +165,7 @@ function readRevision(document: unknown): ReadManifest {
     metadata,
     metadata.annotations ?? {},
     "metadata.annotations",
-    { containerConcurrency },
+    { containerConcurrency, config },
     {
       apiVersion,
       kind,
@@ -113,16 +174,22 @@ function readRevision(document: unknown): ReadManifest {
   );
 }
 
-function readPodAutoscaler(document: unknown): ReadManifest {
+function readPodAutoscaler(document: unknown, config?: Annotations): ReadManifest {
   const parsed = parseObject(podAutoscalerSchema, document);
   if ("issues" in parsed) return parsed;
   const { metadata, spec } = parsed.value;
   const { containerConcurrency, reachability, scaleTargetRef } = spec;
-  return revision(metadata, metadata.annotations ?? {}, "metadata.annotations", { containerConcurrency, reachability }, scaleTargetRef);
+  return revision(
+    metadata,
+    metadata.annotations ?? {},
+    "metadata.annotations",
+    { containerConcurrency, reachability, config },
+    scaleTargetRef,
+  );
 }
 
 /** As KServe makes a Knative Service of it: the component's fields become annotations, those that stand there already stay. */
-function readInferenceService(document: unknown): ReadManifest {
+function readInferenceService(document: unknown, config?: Annotations): ReadManifest {
   const parsed = parseObject(inferenceServiceSchema, document);
   if ("issues" in parsed) return parsed;
   const { apiVersion, kind, metadata, spec } = parsed.value;
@@ -157,7 +224,7 @@ function readInferenceService(document: unknown): ReadManifest {
     metadata,
     annotations,
     "metadata.annotations",
-    { containerConcurrency, ...(others.length === 0 ? {} : { others }) },
+    { containerConcurrency, config, ...(others.length === 0 ? {} : { others }) },
     { apiVersion, kind, name: named(metadata).name },
   );
 }
@@ -166,7 +233,12 @@ function revision(
   metadata: z.infer<typeof serviceSchema>["metadata"],
   given: Annotations,
   root: string,
-  spec: { readonly containerConcurrency: number | undefined; readonly reachability?: string; readonly others?: readonly string[] },
+  spec: {
+    readonly containerConcurrency: number | undefined;
+    readonly reachability?: string;
+    readonly others?: readonly string[];
+    readonly config?: Annotations | undefined;
+  },
   target: Target,
 ): ReadManifest {
   const { values, canonical, issues: found } = parseAnnotations(given);
@@ -180,8 +252,13 @@ function revision(
   const { minScale = 0, maxScale = 0, initialScale, activationScale } = values;
   if (maxScale !== 0 && maxScale < minScale)
     at(KEY.max, `is ${maxScale}, less than ${KEY.min} (${minScale}); raise it or lower the minimum`);
-  if (initialScale === 0 && !KPA_DEFAULTS.allowZeroInitialScale) {
+  const cluster = spec.config === undefined ? KPA_DEFAULTS : parseConfig(spec.config).config;
+  if (initialScale === 0 && !cluster.allowZeroInitialScale) {
     at(KEY.initial, "is 0, which a cluster refuses unless allow-zero-initial-scale is set; use 1 or more");
+  }
+  const { maxScaleLimit: limit } = cluster;
+  if (limit !== 0 && values.maxScale !== undefined && (maxScale === 0 || maxScale > limit)) {
+    at(KEY.max, `is ${maxScale}; the cluster allows 1 to ${limit} (max-scale-limit)`);
   }
   if (activationScale !== undefined) {
     if (activationScale < minScale)
@@ -192,18 +269,31 @@ function revision(
   }
   if (issues.length > 0) return { issues };
   const { [KEY.class]: _, ...annotations } = canonical;
-  const { containerConcurrency = 0, reachability = "", others } = spec;
+  const { containerConcurrency = 0, reachability = "", others, config } = spec;
   return {
     manifest: {
       ...named(metadata),
       annotations,
-      spec: { containerConcurrency, reachability, ...(others === undefined ? {} : { others }) },
+      spec: {
+        containerConcurrency,
+        reachability,
+        ...(others === undefined ? {} : { others }),
+        ...(config === undefined ? {} : { config }),
+      },
     },
     target,
   };
 }
 
-function write({ name, namespace, annotations = {}, spec }: Manifest, target: Target | null): unknown {
+function write(manifest: Manifest, target: Target | null): unknown {
+  const { config } = manifest.spec;
+  const scaled = writeScaled(manifest, target);
+  if (config === undefined) return scaled;
+  const map = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: CONFIG_MAP, namespace: "knative-serving" }, data: config };
+  return { apiVersion: "v1", kind: "List", items: [map, scaled] };
+}
+
+function writeScaled({ name, namespace, annotations = {}, spec }: Manifest, target: Target | null): unknown {
   const {
     containerConcurrency = 0,
     reachability = "",

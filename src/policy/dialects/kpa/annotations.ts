@@ -1,4 +1,5 @@
-import { type Ms, parseDuration } from "../../../model/index.ts";
+import type { Ms } from "../../../model/index.ts";
+import { choice, count, duration, HOUR_MS, number, type Parsed } from "./values.ts";
 
 export const PREFIX = "autoscaling.knative.dev/";
 export const PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline";
@@ -33,7 +34,6 @@ export interface AnnotationIssue {
   readonly message: string;
 }
 
-type Parsed<T> = { readonly value: T } | { readonly issue: string };
 interface Rule<K extends keyof KpaAnnotations> {
   readonly field: K;
   readonly parse: (text: string) => Parsed<NonNullable<KpaAnnotations[K]>>;
@@ -41,30 +41,6 @@ interface Rule<K extends keyof KpaAnnotations> {
   readonly old?: string;
 }
 
-const HOUR_MS = 3_600_000;
-
-const number = (min: number, max: number, also?: number) => (text: string) => {
-  const value = text.trim() === "" ? Number.NaN : Number(text);
-  if (value === also || (value >= min && value <= max)) return { value };
-  const range = max === Number.POSITIVE_INFINITY ? `a number of at least ${min}` : `a number from ${min} to ${max}`;
-  return { issue: `is ${JSON.stringify(text)}; use ${range}${also === undefined ? "" : `, or ${also}`}` };
-};
-const count = (min: number) => (text: string) => {
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  return value >= min && value <= 2 ** 31 - 1 ? { value } : { issue: `is ${JSON.stringify(text)}; use a whole number of at least ${min}` };
-};
-const duration = (minMs: Ms, maxMs: Ms, wholeSeconds: boolean) => (text: string) => {
-  const value = goDurationMs(text);
-  if (value === undefined) return { issue: `is ${JSON.stringify(text)}; use a duration with units, such as 90s or 1m30s` };
-  if (value < minMs || value > maxMs) return { issue: `is ${text}; use a duration from ${minMs / 1000}s to ${maxMs / 1000}s` };
-  return wholeSeconds && value % 1000 !== 0 ? { issue: `is ${text}; use whole seconds` } : { value };
-};
-const choice =
-  <T extends string>(values: Readonly<Record<string, T>>) =>
-  (text: string): Parsed<T> =>
-    Object.hasOwn(values, text)
-      ? { value: values[text] as T }
-      : { issue: `is ${JSON.stringify(text)}; use ${Object.keys(values).join(" or ")}` };
 const rule = <K extends keyof KpaAnnotations>(field: K, parse: Rule<K>["parse"], old?: string): Rule<K> =>
   old === undefined ? { field, parse } : { field, parse, old };
 
@@ -134,10 +110,4 @@ export function parseAnnotations(annotations: Readonly<Record<string, string>>):
     canonical[known.canonical] = text;
   }
   return { values: values as KpaAnnotations, canonical, issues };
-}
-
-/** Go's durations: as ours, without days, and a bare 0. */
-export function goDurationMs(text: string): Ms | undefined {
-  if (text === "0") return 0;
-  return text.includes("d") ? undefined : parseDuration(text);
 }

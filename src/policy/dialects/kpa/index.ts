@@ -3,7 +3,6 @@ export {
   type Aggregation,
   type AnnotationIssue,
   annotationKey,
-  goDurationMs,
   HPA_CLASS,
   KPA_CLASS,
   type KpaAnnotations,
@@ -22,6 +21,7 @@ export {
   smoothingCoefficient,
   weightedAverage,
 } from "./bucket-window.ts";
+export { type ConfigIssue, parseConfig } from "./config-map.ts";
 export {
   activatorCount,
   type DeciderSpec,
@@ -36,7 +36,7 @@ export {
 } from "./decider.ts";
 export { kpaDialect } from "./dialect.ts";
 export { currentMax, type MaxWindow, maxTimeWindow, maxWindow, recordMax, recordMaxAt } from "./max-window.ts";
-export { type KpaOptions, kpaPolicy, settingsOf } from "./policy.ts";
+export { configOf, type KpaOptions, kpaPolicy, settingsOf } from "./policy.ts";
 export { type Active, type Applied, type ApplyInput, applyScale, type Path } from "./scaler.ts";
 export {
   initialScale,
@@ -48,3 +48,4 @@ export {
   resolveTarget,
 } from "./settings.ts";
 export { activeThreshold, nextActive, nextPath } from "./status.ts";
+export { goDurationMs } from "./values.ts";

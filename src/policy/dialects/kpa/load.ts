@@ -36,7 +36,9 @@ export function loadBySecond(
     return fromSlots(metric, observation.slots, readyIds.length > 0 ? { fromMs, toMs } : null);
   }
   const own = observation.series.filter(({ name, subject }) => name === signal && subject.kind === "endpoint");
-  const perReplica = readyIds.map((id) => replicaSeries(observation, signal, id));
+  const byReplica = new Map<string, Series[]>(readyIds.map((id) => [id, []]));
+  for (const series of observation.series) if (series.subject.kind === "replica") byReplica.get(series.subject.id)?.push(series);
+  const perReplica = [...byReplica.values()].map((all) => loadSeries(all, signal));
   const entries: Entry[] = [];
   for (let atMs = fromMs; atMs < toMs; atMs += SECOND_MS) {
     const endMs = atMs + SECOND_MS;
@@ -63,13 +65,11 @@ function fromSlots(
   return [...bySecond].map(([atMs, values]) => ({ atMs, value: sumOf(values) })).toSorted((a, b) => a.atMs - b.atMs);
 }
 
-/** The series that make up one replica's load: its own of that name, or what its engine runs and queues. */
-function replicaSeries(observation: Observation, signal: string, id: string): readonly Series[] {
-  const named = (names: readonly string[]) =>
-    observation.series.filter(({ name, subject }) => subject.kind === "replica" && subject.id === id && names.includes(name));
-  const own = named([signal]);
+/** Of one replica's series those that make up its load: its own of that name, or what its engine runs and queues. */
+function loadSeries(all: readonly Series[], signal: string): readonly Series[] {
+  const own = all.filter(({ name }) => name === signal);
   if (own.length > 0 || signal !== SIGNAL.concurrency) return own;
-  const engine = named(IN_ENGINE);
+  const engine = all.filter(({ name }) => (IN_ENGINE as readonly string[]).includes(name));
   return IN_ENGINE.every((name) => engine.some((series) => series.name === name)) ? engine : [];
 }
 

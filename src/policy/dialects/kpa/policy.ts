@@ -1,6 +1,7 @@
 import type { Condition, Decision, Endpoint, Json, Manifest, Observation, Policy, Step, Want } from "../../../model/index.ts";
 import { parseAnnotations } from "./annotations.ts";
 import { type BucketWindow, bucketWindow, linearAverage, recordAll, weightedAverage } from "./bucket-window.ts";
+import { parseConfig } from "./config-map.ts";
 import { type DeciderState, initialExcessBurstCapacity, type ScaleResult, scale, startDecider, TICK_MS } from "./decider.ts";
 import { explainApplied, explainTick } from "./explain.ts";
 import { loadBySecond, needsOf, SECOND_MS, secondOf } from "./load.ts";
@@ -34,14 +35,18 @@ interface State {
   readonly fresh: boolean;
 }
 
-/** What a manifest says to the autoscaler, over the cluster's own. */
-export function settingsOf(manifest: Manifest, config: KpaConfig = KPA_DEFAULTS): KpaSettings {
+/** What a manifest says to the autoscaler, over the cluster's own: its `config` (data of config-autoscaler), or what is shipped. */
+export function settingsOf(manifest: Manifest, config: KpaConfig = configOf(manifest)): KpaSettings {
   const { containerConcurrency, reachability } = manifest.spec;
   const revision = {
     containerConcurrency: typeof containerConcurrency === "number" ? containerConcurrency : 0,
     reachability: (typeof reachability === "string" ? reachability : "") as Reachability,
   };
   return resolveSettings(parseAnnotations(manifest.annotations ?? {}).values, revision, config);
+}
+
+export function configOf({ spec: { config } }: Manifest): KpaConfig {
+  return config === undefined ? KPA_DEFAULTS : parseConfig(config as unknown as Readonly<Record<string, string>>).config;
 }
 
 /**

@@ -24,6 +24,8 @@ export interface KpaConfig {
   readonly allowZeroInitialScale: boolean;
   readonly minScale: number;
   readonly maxScale: number;
+  /** Most that any revision may set as its maximum; 0: no limit. */
+  readonly maxScaleLimit: number;
   readonly progressDeadlineMs: Ms;
 }
 
@@ -48,6 +50,7 @@ export const KPA_DEFAULTS: KpaConfig = {
   allowZeroInitialScale: false,
   minScale: 0,
   maxScale: 0,
+  maxScaleLimit: 0,
   progressDeadlineMs: 600_000,
 };
 
