@@ -66,6 +66,13 @@ describe("an autoscaler", () => {
     expect(manifestOf(JSON.parse(JSON.stringify(gcpReader.write(manifest, target))))).toEqual({ manifest, target });
   });
 
+  it("is found in the group that gcloud prints", () => {
+    const group = { kind: "compute#instanceGroupManager", name: "llm-mig", autoscaled: "true", autoscaler };
+    expect(manifestOf(group)).toEqual(manifestOf(autoscaler));
+    expect(issuesOf({ ...group, autoscaler: withPolicy({ foo: 1 }) })).toMatchObject([{ path: "autoscaler.autoscalingPolicy.foo" }]);
+    expect(gcpReader.recognizes({ kind: "compute#instanceGroupManager" })).toBe(false);
+  });
+
   it("has Google's defaults", () => {
     const { manifest, target } = manifestOf({
       name: "a",

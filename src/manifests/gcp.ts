@@ -17,6 +17,7 @@ import { withoutNulls } from "./json.ts";
 import type { Intent, IntentRule, ManifestReader, ReadManifest, Written } from "./reader.ts";
 
 const KIND = "compute#autoscaler";
+const GROUP_KIND = "compute#instanceGroupManager";
 const TARGET_API = "compute/v1";
 const TARGET_KIND = "instanceGroupManager";
 
@@ -118,10 +119,18 @@ const autoscaler = z.strictObject({
 type Fields = Readonly<Record<string, unknown>>;
 const isFields = (value: unknown): value is Fields => typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** `compute#autoscaler` as REST and gcloud have it, zonal and regional. */
+/** `compute#autoscaler` as REST has it, zonal and regional, or inside of the group that gcloud prints. */
+function autoscalerIn(document: unknown): { readonly root: string; readonly fields: Fields } | null {
+  if (!isFields(document)) return null;
+  if (document["kind"] === KIND || "autoscalingPolicy" in document) return { root: "", fields: document };
+  return document["kind"] === GROUP_KIND && isFields(document["autoscaler"])
+    ? { root: "autoscaler", fields: document["autoscaler"] }
+    : null;
+}
+
 export const gcpReader: ManifestReader = {
   dialect: "gcp",
-  recognizes: (document) => isFields(document) && (document["kind"] === KIND || "autoscalingPolicy" in document),
+  recognizes: (document) => autoscalerIn(document) !== null,
   read,
   write: ({ spec }) => ({ kind: KIND, ...spec }),
   intent,
@@ -129,8 +138,10 @@ export const gcpReader: ManifestReader = {
 };
 
 function read(source: unknown): ReadManifest {
-  const parsed = autoscaler.safeParse(withoutNulls(source));
-  if (!parsed.success) return { issues: manifestIssues(parsed.error) };
+  const found = autoscalerIn(withoutNulls(source));
+  if (found === null) return { issues: [{ path: "", message: `is no ${KIND} with an autoscalingPolicy` }] };
+  const parsed = autoscaler.safeParse(found.fields);
+  if (!parsed.success) return { issues: manifestIssues(parsed.error, found.root) };
   const { kind: _, ...spec } = parsed.data;
   const group = /\/instanceGroupManagers\/([^/]+)$/.exec(spec.target ?? "")?.[1];
   return {

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { observation, ready, series } from "../plant.fixture.ts";
-import { readerOf } from "../reading.ts";
 import { cloudEndpoint } from "./cloud.fixture.ts";
 import {
   collectDatapoints,
@@ -8,8 +7,8 @@ import {
   NO_DATAPOINTS,
   needsOf,
   newestDatapoints,
-  newSamples,
   type SourceSample,
+  samplerOf,
   scopeOf,
   signalOf,
 } from "./datapoints.ts";
@@ -61,7 +60,7 @@ describe("samples", () => {
   const replicas = [ready("a"), ready("b")];
   const from = (over: Parameters<typeof observation>[0], signal: string, per: "replica" | "endpoint") => {
     const seen = observation({ replicas, ...over });
-    return newSamples(seen, readerOf(seen, 30_000), signal, per, ["a", "b"]);
+    return samplerOf(seen, 30_000)(signal, per, ["a", "b"]);
   };
 
   it("are those of the replicas, else the endpoint's own, else of the gateway's slots", () => {

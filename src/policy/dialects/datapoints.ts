@@ -1,5 +1,5 @@
 import { type Endpoint, isSignalName, type Ms, type Need, type Observation, SIGNAL_NAMES, SIGNALS } from "../../model/index.ts";
-import { indexSeries, type Reader, subjectKey, sumOf } from "../reading.ts";
+import { indexSeries, readerOf, subjectKey, sumOf } from "../reading.ts";
 
 /**
  * What a monitoring service makes of samples: one datapoint a period. Each source (a replica, or the endpoint as a whole) counts in
@@ -125,35 +125,34 @@ export function needsOf(endpoint: Endpoint, reads: readonly { readonly signal: s
   return [...needs.values()];
 }
 
+/** The samples of a signal, new since the last Observation. */
+export type Sampler = (signal: string, per: "replica" | "endpoint", ids: readonly string[]) => readonly SourceSample[];
+
 /**
- * The samples of a signal that are new since the last Observation: those of `ids` where replicas report it, else the endpoint's own,
- * else what the gateway's slots say of the time since. Where several series speak of one replica, the newer, then the larger one counts.
+ * New samples are those of `ids` where replicas report the signal, else the endpoint's own, else what the gateway's slots say of the
+ * time since; for a signal of the endpoint its own come first. Where several series speak of one replica, the newer, then the larger
+ * one counts.
  */
-export function newSamples(
-  observation: Observation,
-  reader: Reader,
-  signal: string,
-  per: "replica" | "endpoint",
-  ids: readonly string[],
-): readonly SourceSample[] {
+export function samplerOf(observation: Observation, maxAgeMs: Ms): Sampler {
   const index = indexSeries(observation);
-  const samplesOf = (source: string, key: string): readonly SourceSample[] => {
+  const reader = readerOf(observation, maxAgeMs);
+  const lastSlotMs = (observation.slots ?? []).reduce((last, { atMs }) => Math.max(last, atMs), Number.NEGATIVE_INFINITY);
+  const samplesOf = (signal: string, source: string, key: string): readonly SourceSample[] => {
     const series = index.get(`${signal} ${key}`);
     if (series === undefined) return [];
     const samples = series.samples.length > 0 ? series.samples : series.latest === null ? [] : [series.latest];
     return samples.flatMap(({ atMs, value }) => (typeof value === "number" ? [{ source, atMs, value }] : []));
   };
-  const ofReplicas = () => ids.flatMap((id) => samplesOf(id, subjectKey({ kind: "replica", id })));
-  const ofEndpoint = (): readonly SourceSample[] => {
-    const own = samplesOf(WHOLE, subjectKey({ kind: "endpoint" }));
-    if (own.length > 0) return own;
-    const lastSlotMs = observation.slots?.reduce((last, { atMs }) => Math.max(last, atMs), Number.NEGATIVE_INFINITY);
-    const value = lastSlotMs === undefined ? "absent" : reader.endpoint(signal);
-    return typeof value === "number" && lastSlotMs !== undefined && Number.isFinite(lastSlotMs)
-      ? [{ source: WHOLE, atMs: lastSlotMs, value }]
-      : [];
+  return (signal, per, ids) => {
+    const ofReplicas = () => ids.flatMap((id) => samplesOf(signal, id, subjectKey({ kind: "replica", id })));
+    const ofEndpoint = () => {
+      const own = samplesOf(signal, WHOLE, subjectKey({ kind: "endpoint" }));
+      if (own.length > 0 || !Number.isFinite(lastSlotMs)) return own;
+      const value = reader.endpoint(signal);
+      return typeof value === "number" ? [{ source: WHOLE, atMs: lastSlotMs, value }] : [];
+    };
+    const [first, second] = per === "replica" ? [ofReplicas, ofEndpoint] : [ofEndpoint, ofReplicas];
+    const found = first();
+    return found.length > 0 ? found : second();
   };
-  const [first, second] = per === "replica" ? [ofReplicas, ofEndpoint] : [ofEndpoint, ofReplicas];
-  const found = first();
-  return found.length > 0 ? found : second();
 }

@@ -256,6 +256,21 @@ describe("step scaling", () => {
     expect([of("Minimum"), of("Average"), of("Maximum")]).toEqual([12, 20, 20]);
   });
 
+  it("holds on a gap although its alarm bridges it: no value is left to pick a step by", () => {
+    const low = alarm("low", { ComparisonOperator: "LessThanThreshold", Threshold: 30 });
+    const down = step("in", "low", {
+      AdjustmentType: "ChangeInCapacity",
+      StepAdjustments: [{ MetricIntervalUpperBound: 0, ScalingAdjustment: -1 }],
+    });
+    for (const TreatMissingData of ["missing", "ignore", "breaching", "notBreaching"]) {
+      const policy = awsPolicy(endpoint, manifest({ ScalingPolicies: [down], MetricAlarms: [{ ...(low as object), TreatMissingData }] }));
+      const fleet = cloudFleet(policy, { count: 10 });
+      fleet.tick(null);
+      fleet.tick(10);
+      expect(fleet.run(10 * MINUTE, () => null)).toEqual([]);
+    }
+  });
+
   it("does nothing without an alarm in the file, and says what to add", () => {
     const fleet = cloudFleet(awsPolicy(endpoint, manifest({ ScalingPolicies: [step("out", "high")] })), { count: 3 });
     const decision = fleet.tick(99);
@@ -284,6 +299,18 @@ describe("simple scaling", () => {
       // Done when seen at 2; three minutes on it acts again.
       [5, 6],
       [9, 8],
+    ]);
+  });
+
+  it("does as its alarm says, which bridges a gap of two periods: the one place where a blind group shrinks, as AWS's does", () => {
+    const low = alarm("high", { ComparisonOperator: "LessThanThreshold", Threshold: 30 });
+    const down = awsPolicy(endpoint, manifest({ ScalingPolicies: [simple({ ScalingAdjustment: -1, Cooldown: 0 })], MetricAlarms: [low] }));
+    const fleet = cloudFleet(down, { count: 10 });
+    fleet.tick(null);
+    fleet.tick(10);
+    expect(fleet.run(10 * MINUTE, () => null)).toEqual([
+      [0, 8],
+      [1, 7],
     ]);
   });
 

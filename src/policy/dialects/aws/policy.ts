@@ -1,7 +1,6 @@
 import type { Decision, Endpoint, Json, Manifest, Ms, Observation, Outcome, Policy, Step, Want } from "../../../model/index.ts";
-import { type Reader, readerOf } from "../../reading.ts";
 import { replicas } from "../../words.ts";
-import { collectDatapoints, type Datapoints, NO_DATAPOINTS, needsOf, newestDatapoints, newSamples, scopeOf } from "../datapoints.ts";
+import { collectDatapoints, type Datapoints, NO_DATAPOINTS, needsOf, newestDatapoints, samplerOf, scopeOf } from "../datapoints.ts";
 import { type AlarmState, EXTRA_PERIODS, evaluateAlarm } from "./alarm.ts";
 import { type Alarm, type CompiledGroup, compileGroup, type ScalingPolicy } from "./group.ts";
 import { valueOfQuery } from "./metrics.ts";
@@ -195,16 +194,16 @@ export function awsPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
   /** Adds the new samples to the datapoints that alarms look at. */
   function observe(state: State, observation: Observation): State {
     const { nowMs } = observation;
-    let reader: Reader | null = null;
+    const sample = samplerOf(observation, endpoint.staleAfterMs);
     const datapoints: Record<string, Datapoints> = {};
     for (const { key, signal, periodMs, warmUpMs, keepMs } of collected) {
-      reader ??= readerOf(observation, endpoint.staleAfterMs);
       const ids = readyIds(observation, warmUpMs);
-      datapoints[key] = collectDatapoints(
-        state.datapoints[key] ?? NO_DATAPOINTS,
-        newSamples(observation, reader, signal, scopeOf(endpoint, signal), ids),
-        { nowMs, periodMs, keepMs, replicas: ids.length },
-      );
+      datapoints[key] = collectDatapoints(state.datapoints[key] ?? NO_DATAPOINTS, sample(signal, scopeOf(endpoint, signal), ids), {
+        nowMs,
+        periodMs,
+        keepMs,
+        replicas: ids.length,
+      });
     }
     return { ...state, datapoints };
   }

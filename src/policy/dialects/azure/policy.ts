@@ -1,5 +1,4 @@
 import type { Endpoint, Json, Manifest, Ms, Observation, Outcome, Policy, Step, Want } from "../../../model/index.ts";
-import { readerOf } from "../../reading.ts";
 import { num, replicas, seconds } from "../../words.ts";
 import {
   collectDatapoints,
@@ -10,7 +9,7 @@ import {
   NO_DATAPOINTS,
   needsOf,
   newestDatapoints,
-  newSamples,
+  samplerOf,
   scopeOf,
   signalOf,
 } from "../datapoints.ts";
@@ -117,12 +116,12 @@ export function azurePolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json
 
   function observe(before: State["datapoints"], observation: Observation): State["datapoints"] {
     const { nowMs } = observation;
-    const reader = readerOf(observation, endpoint.staleAfterMs);
+    const sample = samplerOf(observation, endpoint.staleAfterMs);
     const ids = observation.replicas.filter(({ pool: of, state }) => of === pool?.name && state === "ready").map(({ id }) => id);
     return Object.fromEntries(
       [...collected].map(([key, { signal, periodMs, keepMs }]) => [
         key,
-        collectDatapoints(before[key] ?? NO_DATAPOINTS, newSamples(observation, reader, signal, scopeOf(endpoint, signal), ids), {
+        collectDatapoints(before[key] ?? NO_DATAPOINTS, sample(signal, scopeOf(endpoint, signal), ids), {
           nowMs,
           periodMs,
           keepMs,
