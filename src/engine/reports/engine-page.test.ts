@@ -27,6 +27,16 @@ it("reads what older vLLM called otherwise, and keeps absent what is not a numbe
   expect(histograms.itl).toMatchObject({ counts: [1, 3] });
 });
 
+it("reads a page recorded from vLLM 0.32", () => {
+  const { gauges, counters, histograms, startedAtMs } = read("vllm", "vllm-0.32.0");
+  expect(gauges).toEqual({ running: 0, waiting: 0, kv_used: 0, kv_capacity_tokens: 1_048_576 });
+  expect(counters).toEqual({ prompt_tokens: 64, gen_tokens: 92, finished: 33, preemptions: 0, prefix_queries: 64, prefix_hits: 0 });
+  for (const signal of ["ttft", "tpot", "e2e", "queue_time"] as const) expect(histograms[signal]?.counts.at(-1)).toBe(33);
+  expect(histograms.itl?.counts.at(-1)).toBe(59);
+  expect(histograms.iteration_tokens).toMatchObject({ sum: 156 });
+  expect(startedAtMs).toBeGreaterThan(1.7e12);
+});
+
 it.each([
   ["vllm_", "vllm_num_requests_running 2\n"],
   ["the emulated engine", "vllm:num_requests_running 2\n"],
