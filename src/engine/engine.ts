@@ -85,9 +85,10 @@ export interface Engine<R extends EngineRequest = EngineRequest> {
   /**
    * Queues a request that arrives at `arrivesMs`, which may lie ahead (requests are to come in order of arrival). Submit all
    * that arrive by a moment before advancing to it.
+   * @param spare a sequence that nobody looks at any more, to be used again: it has finished, or its engine will not be advanced
    * @returns null where prompt and output can never fit into the KV cache
    */
-  submit(request: R, arrivesMs: Ms): EngineSequence<R> | null;
+  submit(request: R, arrivesMs: Ms, spare?: EngineSequence<R> | null): EngineSequence<R> | null;
   /** A running request leaves at the end of the iteration under way, without its token. @returns false where it had ended. */
   cancel(sequence: EngineSequence<R>): boolean;
   /** Tokens generated so far. */
@@ -201,9 +202,11 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
     return this.totalBlocks === 0 ? 0 : (this.totalBlocks - this.free) / this.totalBlocks;
   }
 
-  submit(request: R, arrivesMs: Ms): EngineSequence<R> | null {
+  submit(request: R, arrivesMs: Ms, spare: EngineSequence<R> | null = null): EngineSequence<R> | null {
     if (blocksFor(request.promptTokens + request.outputTokens) > this.totalBlocks) return null;
-    const sequence = new Sequence(request, arrivesMs, this.order++);
+    let sequence = spare as Sequence<R> | null;
+    if (sequence === null) sequence = new Sequence(request, arrivesMs, this.order++);
+    else sequence.reset(request, arrivesMs, this.order++);
     this.queue.push(sequence);
     this.knownStride = 0;
     return sequence;
@@ -366,12 +369,12 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
       this.queue.remove(sequence);
       this.batch.push(sequence);
       sequence.state = "prefill";
-      if (sequence.admittedMs === null) {
+      if (Number.isNaN(sequence.admittedAtMs)) {
         const { promptTokens, prefixHitTokens } = sequence.request;
         sequence.computed = Math.floor(Math.min(prefixHitTokens, promptTokens - 1) / blockTokens) * blockTokens;
         this.counters.prefixQueries += promptTokens;
         this.counters.prefixHits += sequence.computed;
-        sequence.admittedMs = startMs;
+        sequence.admittedAtMs = startMs;
         sink.admitted?.(sequence, startMs);
       }
       const chunk = Math.min(budget, sequence.target - sequence.computed);
@@ -495,8 +498,8 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
     const { promptTokens, outputTokens } = sequence.request;
     sequence.done++;
     this.counters.genTokens++;
-    if (sequence.firstTokenMs === null) {
-      sequence.firstTokenMs = atMs;
+    if (Number.isNaN(sequence.firstTokenAtMs)) {
+      sequence.firstTokenAtMs = atMs;
       this.counters.promptTokens += promptTokens;
       sink.firstToken?.(sequence, atMs);
     } else sink.resumed?.(sequence, atMs, sequence.lastTokenMs);
@@ -523,7 +526,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
       return;
     }
     sequence.state = "finished";
-    sequence.finishedMs = atMs;
+    sequence.finishedAtMs = atMs;
     sink.finished?.(sequence, atMs);
   }
 

@@ -21,15 +21,18 @@ export interface EngineSequence<R extends EngineRequest = EngineRequest> {
   readonly preemptions: number;
 }
 
-/** A request inside the engine, and its place in one queue and in the heap of those that will finish. */
+/**
+ * A request inside the engine, and its place in one queue and in the heap of those that will finish. Times that have not come are
+ * NaN inside, so that every one of them is a plain double that can be written in place.
+ */
 export class Sequence<R extends EngineRequest> implements EngineSequence<R> {
-  readonly request: R;
-  readonly arrivedMs: Ms;
-  readonly order: number;
+  request: R;
+  arrivedMs: Ms;
+  order: number;
   state: EngineSequence["state"] = "waiting";
-  admittedMs: Ms | null = null;
-  firstTokenMs: Ms | null = null;
-  finishedMs: Ms | null = null;
+  admittedAtMs: Ms = Number.NaN;
+  firstTokenAtMs: Ms = Number.NaN;
+  finishedAtMs: Ms = Number.NaN;
   preemptions = 0;
   /** Cancelled while it runs: goes at the end of the iteration. */
   leaves = false;
@@ -42,7 +45,7 @@ export class Sequence<R extends EngineRequest> implements EngineSequence<R> {
   blocks = 0;
   /** Generated, as of the last time that it was not decoding. */
   done = 0;
-  lastTokenMs: Ms = 0;
+  lastTokenMs: Ms = Number.NaN;
 
   /** While it decodes: KV tokens minus the engine's step; the turn in which it takes a block; the step in which it finishes. */
   base = 0;
@@ -59,6 +62,37 @@ export class Sequence<R extends EngineRequest> implements EngineSequence<R> {
     this.arrivedMs = arrivedMs;
     this.order = order;
     this.target = request.promptTokens;
+  }
+
+  get admittedMs(): Ms | null {
+    return Number.isNaN(this.admittedAtMs) ? null : this.admittedAtMs;
+  }
+  get firstTokenMs(): Ms | null {
+    return Number.isNaN(this.firstTokenAtMs) ? null : this.firstTokenAtMs;
+  }
+  get finishedMs(): Ms | null {
+    return Number.isNaN(this.finishedAtMs) ? null : this.finishedAtMs;
+  }
+
+  /** As a new one. */
+  reset(request: R, arrivedMs: Ms, order: number): void {
+    this.request = request;
+    this.arrivedMs = arrivedMs;
+    this.order = order;
+    this.state = "waiting";
+    this.admittedAtMs = Number.NaN;
+    this.firstTokenAtMs = Number.NaN;
+    this.finishedAtMs = Number.NaN;
+    this.preemptions = 0;
+    this.leaves = false;
+    this.target = request.promptTokens;
+    this.computed = 0;
+    this.blocks = 0;
+    this.done = 0;
+    this.heapAt = -1;
+    this.queue = null;
+    this.previous = null;
+    this.next = null;
   }
 }
 

@@ -106,7 +106,7 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
   take(request: SimulatedRequest, nowMs: Ms, expectedTokens: number): boolean {
     // An idle engine that hangs begins when it no longer does; a busy one has its iteration stretched already.
     const arrivesMs = nowMs < this.hangsUntilMs && this.engine.startedMs === null ? this.hangsUntilMs : nowMs;
-    const sequence = this.engine.submit(request, arrivesMs);
+    const sequence = this.engine.submit(request, arrivesMs, request.sequence);
     if (sequence === null) return false;
     request.sequence = sequence;
     request.replica = this;
@@ -131,7 +131,6 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
     request.promptWork = 0;
     request.endStep = -1;
     request.replica = null;
-    request.sequence = null;
     if (this.requests.size === 0) this.promptWork = 0;
   }
 
@@ -229,6 +228,7 @@ export class SimulatedRequest implements EngineRequest {
 
   ticket: Ticket | null = null;
   replica: SimulatedReplica | null = null;
+  /** Stays when it has ended, to be used again. */
   sequence: EngineSequence<SimulatedRequest> | null = null;
   /** Which part of the way comes next or is under way. */
   part: "whole" | "prefill" | "decode" = "whole";
