@@ -4,8 +4,8 @@ import { parseConfig } from "../src/config/index.ts";
 import { findProfile } from "../src/engine/index.ts";
 import type { Endpoint, Policy } from "../src/model/index.ts";
 import { createPolicy } from "../src/policy/index.ts";
-import { columnsOf, createSimulation, defaultEngine, type TraceColumns } from "../src/simulator/index.ts";
-import { overlay, parseTrace } from "../src/traces/index.ts";
+import { columnsOf, createSimulation, defaultEngine, type Rows } from "../src/simulator/index.ts";
+import { overlay, parseTrace, type TraceRequest } from "../src/traces/index.ts";
 
 const config = fileURLToPath(new URL("./simulator.yaml", import.meta.url));
 const published = fileURLToPath(new URL("../../shared/traces/azure2023-conv-a.csv", import.meta.url));
@@ -19,9 +19,9 @@ const cpuMs = () => {
 function timed(policy: Policy): { readonly policy: Policy; spentMs(): number } {
   let spentMs = 0;
   const measure = <T>(call: () => T): T => {
-    const before = performance.now();
+    const before = cpuMs();
     const result = call();
-    spentMs += performance.now() - before;
+    spentMs += cpuMs() - before;
     return result;
   };
   return {
@@ -37,7 +37,7 @@ function timed(policy: Policy): { readonly policy: Policy; spentMs(): number } {
   };
 }
 
-function run(endpoint: Endpoint, trace: TraceColumns, seed: number) {
+function run(endpoint: Endpoint, trace: Rows, seed: number) {
   const profile = findProfile("8B");
   const { policy, spentMs } = timed(createPolicy(endpoint));
   const before = cpuMs();
@@ -52,6 +52,13 @@ function run(endpoint: Endpoint, trace: TraceColumns, seed: number) {
   const result = simulation.result();
   return { result, arrived: simulation.arrived, cpuMs: cpuMs() - before, policyMs: spentMs() };
 }
+
+/** The trace so many times, one after another. */
+function* repeated(rows: readonly TraceRequest[], times: number): Generator<TraceRequest> {
+  const lengthMs = rows.at(-1)?.arrivalMs ?? 0;
+  for (let at = 0; at < times; at++) for (const row of rows) yield { ...row, arrivalMs: row.arrivalMs + at * lengthMs };
+}
+const residentMiB = () => (process.memoryUsage().rss / 2 ** 20).toFixed(0);
 
 /** `npm run bench -- simulator [TRACE] [OVERLAY] [RUNS]`: conversations under an HPA on running requests, on one core. */
 export async function bench([file = published, copies = "12", runs = "7"]: readonly string[]): Promise<void> {
@@ -79,6 +86,10 @@ export async function bench([file = published, copies = "12", runs = "7"]: reado
     `${middle.cpuMs.toFixed(0)} ms, of which policy ${middle.policyMs.toFixed(1)} ms (${((100 * middle.policyMs) / middle.cpuMs).toFixed(1)} %, ${decisions} decisions)`,
   );
   line("events, time of one", `${events.toLocaleString("en")}, ${((1e6 * (middle.cpuMs - middle.policyMs)) / events).toFixed(0)} ns`);
-  line("memory (resident)", `${(process.memoryUsage().rss / 2 ** 20).toFixed(0)} MiB`);
+  const memory = [1, 8].map((times) => {
+    run(endpoint, repeated(rows, times), 1);
+    return residentMiB();
+  });
+  line("memory, after 1 and 8 such traces", `${memory.join(", ")} MiB resident, trace and runtime included`);
   line("attainment, GPU-hours", `${((whole.attainment ?? 0) * 100).toFixed(2)} %, ${whole.gpuHours.toFixed(2)}`);
 }

@@ -86,6 +86,7 @@ it("the endpoint's latency and rates come from the ledger, as the gateway's user
   expect(latest(of(one, "ttft_p95", null))).toBeLessThan(0.5);
   expect(latest(of(one, "in_flight", null))).toBeGreaterThan(0);
   expect(of(one, "queue_depth", null)?.fault).toBeNull();
+  expect(of(one, "waiting", null)).toBeUndefined();
 });
 
 it("without a gateway of ours latency is what engines' own histograms say", () => {

@@ -140,8 +140,9 @@ export function createReadings(
     : new Set<SignalName>();
   const perReplica = names.filter((name) => isNeeded(name, "replica"));
   const perEndpoint = names.filter((name) => isNeeded(name, "endpoint") && !fromLedger.has(name));
-  // The queue's depth is the ledger's held plus what waits in engines.
-  if (fromLedger.has("queue_depth") && !perEndpoint.includes("waiting")) perEndpoint.push("waiting");
+  const shown = new Set<string>(perEndpoint);
+  // The queue's depth is the ledger's held plus what waits in engines, whether that is shown itself or not.
+  if (fromLedger.has("queue_depth") && !shown.has("waiting")) perEndpoint.push("waiting");
   const wanted = new Set<SignalName>([...perReplica, ...perEndpoint]);
   const ofReplica = new Set(perReplica);
   const readsHistograms = [...wanted].some((name) => isPageHistogram(name) || isQuantile(name));
@@ -399,7 +400,9 @@ export function createReadings(
       const series: Series[] = [];
       if (perReplica.length > 0)
         for (const { candidates } of fleet.pools) for (const { id } of candidates) targets.get(id)?.book.take(series);
-      whole.take(series);
+      const summed: Series[] = [];
+      whole.take(summed);
+      for (const one of summed) if (shown.has(one.name)) series.push(one);
       if (ledgerSeen) look(nowMs);
       for (const one of own.values()) {
         series.push({ ...one.series, samples: one.samples });

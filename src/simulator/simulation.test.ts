@@ -328,6 +328,13 @@ it.each([
   expect(() => createSimulation(options({ trace: [], ...over }))).toThrow(message);
 });
 
+it("a trace of nothing costs what stands around", () => {
+  expect(simulate(options({ trace: [] })).whole).toMatchObject({ gpuHours: 0, attainment: null, toMs: 0 });
+  const { whole, minutes } = simulate(options({ trace: [], durationMs: 150_000 }));
+  expect(whole).toMatchObject({ gpuHours: expect.closeTo(150 / 3600, 9), attainment: null, ttft: { count: 0, p50Ms: null } });
+  expect(minutes.attainment).toEqual([null, null, null]);
+});
+
 it("refuses rows out of order", () => {
   expect(() => simulate(options({ trace: [row(10), row(5)] }))).toThrow(/row 2 arrives at 5 ms/);
 });
