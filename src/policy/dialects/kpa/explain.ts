@@ -10,12 +10,12 @@ export function explainTick(
   settings: KpaSettings,
   ready: number,
   averages: { readonly stable: number; readonly panic: number } | null,
-  state: DeciderState,
-  result: ScaleResult,
+  { state, result, reported }: { readonly state: DeciderState; readonly result: ScaleResult; readonly reported: boolean },
 ): readonly Step[] {
   const step = (code: string, text: string, numbers: Readonly<Record<string, number>>): Step => ({ code, pool, text, numbers });
   if (!result.valid || averages === null) {
-    const text = `No load was reported for longer than the stable window (${seconds(settings.stableWindowMs)}): the last count stands.`;
+    const since = reported ? `has been reported for a stable window (${seconds(settings.stableWindowMs)})` : "has been reported yet";
+    const text = `No load ${since}${ready === 0 ? ", and no replica is ready to report any" : ""}: the last count stands.`;
     return [step("no-data", text, { ready })];
   }
   const { stable, panic } = averages;
@@ -59,9 +59,9 @@ export function explainTick(
       ? "No burst is provided for: the gateway holds requests at zero replicas only."
       : settings.targetBurstCapacity < 0
         ? "The gateway always stays in the path."
-        : `${num(excess)} ${unit} of room are left above the load and a burst of ${num(settings.targetBurstCapacity)}: ${
-            excess < 0 ? `requests go through the activator (${activators} of them)` : "requests go straight to the replicas"
-          }.`;
+        : excess < 0
+          ? `${num(-excess)} ${unit} are missing for the load and a burst of ${num(settings.targetBurstCapacity)}: requests go through the activator (${activators} of them).`
+          : `${num(excess)} ${unit} of room are left above the load and a burst of ${num(settings.targetBurstCapacity)}: requests go straight to the replicas.`;
   steps.push(step("burst-capacity", burst, { excess, targetBurstCapacity: settings.targetBurstCapacity, activators }));
   return steps;
 }
@@ -90,6 +90,7 @@ export function explainApplied(
   applied: Applied,
 ): readonly Step[] {
   const forText = seconds(active === null ? 0 : nowMs - active.sinceMs);
+  const stay = `${replicas(current)} ${current === 1 ? "stays" : "stay"}`;
   const again = applied.requeueMs === null ? "" : ` Another look follows in ${seconds(applied.requeueMs)}.`;
   const { minScale, maxScale, initialScale, stableWindowMs, podRetentionMs, gracePeriodMs } = settings;
   const bounds = `min ${minScale}, ${maxScale === 0 ? "no max" : `max ${maxScale}`}, initial ${initialScale}`;
@@ -101,12 +102,12 @@ export function explainApplied(
     "zero-disabled": `${change}: the cluster does not let anything go to zero.`,
     activating: `The count stays at ${current}: ${ready} of the replicas that it waits for are ready after ${forText}.`,
     "activation-timeout": `${change}: the replicas did not become ready in ${forText}.`,
-    deactivate: `No load for a stable window and active for ${forText}: the endpoint becomes inactive; ${replicas(current)} stay for now.`,
+    deactivate: `No load for a stable window and active for ${forText}: the endpoint becomes inactive; ${stay} for now.`,
     "keep-last": `${change}: active for ${forText} only, of the ${seconds(stableWindowMs)} that come before zero.${again}`,
-    retention: `${replicas(current)} stay: inactive for ${forText} of ${seconds(podRetentionMs)} pod retention.${again}`,
-    grace: `${replicas(current)} stay until the activator has been in the path for ${seconds(gracePeriodMs)}.${again}`,
-    zero: `${change}: inactive for ${forText}, and the activator takes what comes${path.proxySinceMs === null ? "" : ` (since ${seconds(nowMs - path.proxySinceMs)})`}.`,
-    "no-probe": `${replicas(current)} stay: the activator does not answer for the endpoint yet.`,
+    retention: `${stay}: inactive for ${forText} of ${seconds(podRetentionMs)} pod retention.${again}`,
+    grace: `${stay} until the activator has been in the path for ${seconds(gracePeriodMs)}.${again}`,
+    zero: `${change}: inactive for ${forText}, and the activator takes what comes${path.proxySinceMs === null ? "" : ` (in the path for ${seconds(nowMs - path.proxySinceMs)})`}.`,
+    "no-probe": `${stay}: the activator does not answer for the endpoint yet.`,
   }[applied.reason];
   const code = applied.reason === "scaled" ? "desired" : applied.reason;
   return [{ code, pool, text, numbers: { current, ready, desired: applied.desired, decided: desired } }];

@@ -135,7 +135,7 @@ export function kpaPolicy(endpoint: Endpoint, manifest: Manifest, options: KpaOp
           readyPods: status === undefined ? null : ready,
           averages: averaged,
         });
-        steps.push(...explainTick(pool, settings, ready, averaged, decider, result));
+        steps.push(...explainTick(pool, settings, ready, averaged, { state: decider, result, reported: state.stable.lastMs !== null }));
         state = { ...state, decider, ...lastValid(state, result), nextTickMs: nextTick(state.nextTickMs, nowMs) };
       }
 
