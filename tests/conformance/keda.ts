@@ -291,8 +291,12 @@ export const KEDA_RUNNERS: Readonly<Record<string, Runner>> = {
   }),
   "job-metrics": (input) => {
     const { min, room } = jobBounds(orNull(input, "minReplicaCount"), orNull(input, "maxReplicaCount"));
-    const scalers = get<Parameters<typeof combineJobScalers>[1]>(input, "scalers");
-    return { isError: false, ...combineJobScalers(get(input, "multipleScalersCalculation"), scalers, min, room) };
+    const scalers = get<readonly (Parameters<typeof combineJobScalers>[1][number] & { readonly error?: boolean })[]>(input, "scalers");
+    const answered = scalers.filter(({ error }) => error !== true);
+    return {
+      isError: answered.length < scalers.length,
+      ...combineJobScalers(get(input, "multipleScalersCalculation"), answered, min, room),
+    };
   },
   "job-target-average": (input) => ({ value: targetAverageValue(get(input, "averageValues")) }),
   "kafka-partition-lag": (input) => ({

@@ -1,4 +1,7 @@
 import type { Condition, Ms } from "../../../model/index.ts";
+import { isInFallback } from "./fallback.ts";
+import type { HealthByMetric } from "./metrics.ts";
+import type { ScaledObject } from "./scaled-object.ts";
 import type { Status } from "./words.ts";
 
 export interface ConditionUpdate {
@@ -18,4 +21,12 @@ export function updateConditions(before: readonly Condition[], updates: readonly
     ...before.map((condition) => of(condition.type) ?? condition),
     ...updated.filter(({ type }) => !before.some((one) => one.type === type)),
   ];
+}
+
+export const ready = (status: Status, reason: string): ConditionUpdate => ({ type: "Ready", status, reason });
+
+/** Whether some trigger is past the failures that its fallback allows. */
+export function fallbackCondition({ fallback, modifiers }: ScaledObject, health: HealthByMetric): ConditionUpdate {
+  const is = isInFallback(fallback, modifiers, health);
+  return { type: "Fallback", status: is ? "True" : "False", reason: is ? "FallbackExists" : "NoFallbackFound" };
 }
