@@ -165,11 +165,13 @@ function isDay(cron: Cron, date: CalendarDate): boolean {
 export function lastDue(cron: Cron, timeZone: string, afterMs: Ms, untilMs: Ms): Ms | null {
   const oldest = localDay(timeZone, afterMs);
   for (let day = localDay(timeZone, untilMs); day >= oldest; day -= DAY_MS) {
-    const date = dateOf(day);
-    if (!isDay(cron, date)) continue;
+    if (!isDay(cron, dateOf(day))) continue;
+    // Far from a clock change one offset holds for the whole day.
+    const [before, after] = [offsetAt(timeZone, day - DAY_MS), offsetAt(timeZone, day + 2 * DAY_MS)];
+    const instant = (local: Ms) => (before === after ? local - before : instantOf(timeZone, local));
     for (const hour of cron.hours.toReversed()) {
       for (const minute of cron.minutes.toReversed()) {
-        const dueMs = instantOf(timeZone, day + hour * 3_600_000 + minute * 60_000);
+        const dueMs = instant(day + hour * 3_600_000 + minute * 60_000);
         if (dueMs > untilMs) continue;
         // Earlier minutes of the same day are earlier still.
         return dueMs > afterMs ? dueMs : null;

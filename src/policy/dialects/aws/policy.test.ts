@@ -387,6 +387,40 @@ describe("the group", () => {
     ]);
   });
 
+  it("asks again for a scheduled capacity that the platform refused", () => {
+    const action = { AutoScalingGroupName: "llm", ScheduledActionName: "grow", StartTime: "2023-11-14T22:14:00Z", DesiredCapacity: 6 };
+    const fleet = cloudFleet(awsPolicy(endpoint, manifest({ ScheduledUpdateGroupActions: [action] })), { count: 2 });
+    fleet.tick(null);
+    fleet.tick(null, { result: "refused" });
+    fleet.tick(null);
+    expect(fleet.wanted).toBe(6);
+    fleet.set(3);
+    fleet.tick(null);
+    expect(fleet.wanted).toBe(3);
+  });
+
+  it("asks a policy once a period of its alarm, however often another one makes it look", () => {
+    const quick = tracking(
+      { CustomizedMetricSpecification: { MetricName: "cache", Namespace: "NS", Statistic: "Average", Period: 10 }, DisableScaleIn: true },
+      1_000,
+      "quick",
+    );
+    const policy = awsPolicy(
+      endpoint,
+      manifest({
+        AutoScalingGroups: [group({ MaxSize: 100 })],
+        ScalingPolicies: [quick, step("out", "high", { AdjustmentType: "ChangeInCapacity" })],
+        MetricAlarms: [alarm("high")],
+      }),
+    );
+    const changes = cloudFleet(policy, { count: 2 }).run(4 * MINUTE, () => 65);
+    expect(changes).toEqual([
+      [1, 12],
+      [2, 22],
+      [3, 32],
+    ]);
+  });
+
   it("is the pool of its name, where there is one", () => {
     const [first] = endpoint.pools;
     if (first === undefined) throw new Error("no pool");

@@ -1,61 +1,30 @@
 import type { Decision, Endpoint, Json, Manifest, Ms, Observation, Outcome, Policy, Step, Want } from "../../../model/index.ts";
 import { replicas } from "../../words.ts";
-import { collectDatapoints, type Datapoints, NO_DATAPOINTS, needsOf, newestDatapoints, samplerOf, scopeOf } from "../datapoints.ts";
-import { type AlarmState, EXTRA_PERIODS, evaluateAlarm } from "./alarm.ts";
-import { type Alarm, type CompiledGroup, compileGroup, type ScalingPolicy } from "./group.ts";
-import { valueOfQuery } from "./metrics.ts";
-import { type AlarmReading, combine, type Facts, propose } from "./propose.ts";
+import { needsOf } from "../datapoints.ts";
+import { type AlarmBook, alarmsOf, collectedOf, EMPTY_BOOK, readAlarms, readyIds, recordSamples } from "./alarm-book.ts";
+import { type Alarm, compileGroup, type ScalingPolicy } from "./group.ts";
+import { type AlarmReading, combine, type Facts, type Proposal, propose } from "./propose.ts";
 
 const IDLE_TICK_MS = 60_000;
 
 /**
  * - `fresh`: the fleet has not had a single replica yet, and nobody else set its count.
- * - `scheduled`: bounds that scheduled actions set; `scheduleSeenMs`: actions due up to then are done.
- * - `datapoints`: by signal, period and warm-up.
+ * - `scheduled`: bounds that scheduled actions set, and a capacity that the platform has not taken yet; `scheduleSeenMs`: actions due up
+ *   to then are done.
+ * - `askedMs`: the end of the period on which each policy was last asked.
  * - `simple`: the last change by a simple policy; `doneMs` null while it is under way.
  * - `pending`: the change asked for last, until `settle` says what became of it.
  */
 interface State {
   readonly fresh: boolean;
-  readonly scheduled: { readonly min: number | null; readonly max: number | null };
+  readonly scheduled: { readonly min: number | null; readonly max: number | null; readonly desired: number | null };
   readonly scheduleSeenMs: Ms;
-  readonly datapoints: Readonly<Record<string, Datapoints>>;
-  readonly alarms: Readonly<Record<string, AlarmState>>;
+  readonly book: AlarmBook;
+  readonly askedMs: Readonly<Record<string, Ms>>;
   readonly simple: { readonly doneMs: Ms | null; readonly cooldownMs: Ms } | null;
   readonly lastOut: { readonly atMs: Ms; readonly from: number } | null;
   readonly lastInMs: Ms | null;
   readonly pending: { readonly seq: number; readonly from: number; readonly to: number; readonly by: string | null } | null;
-}
-
-/** One signal as it is collected for alarms of one period, without replicas that are younger than `warmUpMs`. */
-interface Collected {
-  readonly key: string;
-  readonly signal: string;
-  readonly periodMs: Ms;
-  readonly warmUpMs: Ms;
-  readonly keepMs: Ms;
-}
-
-const keyOf = (signal: string, periodMs: Ms, warmUpMs: Ms) => `${signal}/${periodMs}/${warmUpMs}`;
-const warmUpOf = (policy: ScalingPolicy): Ms => ("settling" in policy && policy.settling.kind === "warm-up" ? policy.settling.ms : 0);
-const alarmsOf = (policy: ScalingPolicy): readonly Alarm[] =>
-  policy.kind === "target" ? [policy.high, policy.low] : policy.kind === "idle" ? [] : policy.alarms;
-
-function collectedOf(group: CompiledGroup): readonly Collected[] {
-  const found = new Map<string, Collected>();
-  for (const policy of group.policies) {
-    const warmUpMs = warmUpOf(policy);
-    for (const { query, rule } of alarmsOf(policy)) {
-      const { periodMs } = query;
-      for (const { signal } of query.reads) {
-        if (signal === null) continue;
-        const key = keyOf(signal, periodMs, warmUpMs);
-        const keepMs = Math.max((rule.evaluationPeriods + EXTRA_PERIODS + 1) * periodMs, found.get(key)?.keepMs ?? 0);
-        found.set(key, { key, signal, periodMs, warmUpMs, keepMs });
-      }
-    }
-  }
-  return [...found.values()];
 }
 
 /**
@@ -68,6 +37,7 @@ export function awsPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
   const group = compileGroup(endpoint, manifest);
   const pool = endpoint.pools.find(({ name }) => name === group.name) ?? endpoint.pools[0];
   if (pool === undefined) throw new RangeError("an endpoint has at least one pool");
+  const poolName = pool.name;
   const collected = collectedOf(group);
   const tickMs = collected.reduce((least, { periodMs }) => Math.min(least, periodMs), IDLE_TICK_MS);
 
@@ -84,13 +54,13 @@ export function awsPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
     wakesOn: ["config"],
 
     start(first) {
-      const status = first.pools[pool.name];
+      const status = first.pools[poolName];
       return write({
         fresh: status !== undefined && status.wanted === 0 && !status.otherWriter,
-        scheduled: { min: null, max: null },
+        scheduled: { min: null, max: null, desired: null },
         scheduleSeenMs: first.nowMs,
-        datapoints: {},
-        alarms: {},
+        book: EMPTY_BOOK,
+        askedMs: {},
         simple: null,
         lastOut: null,
         lastInMs: null,
@@ -102,26 +72,27 @@ export function awsPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
       const { nowMs, seq } = observation;
       const nextAtMs = (Math.floor(nowMs / tickMs) + 1) * tickMs;
       const steps: Step[] = [];
-      const say = (code: string, text: string, numbers: Step["numbers"]) => steps.push({ code, pool: pool.name, text, numbers });
+      const say = (code: string, text: string, numbers: Step["numbers"]) => steps.push({ code, pool: poolName, text, numbers });
       const finish = (next: State, want: Want): { state: Json; decision: Decision } => ({
         state: write(next),
-        decision: { seq, wants: { [pool.name]: want }, steps, conditions: [], nextAtMs },
+        decision: { seq, wants: { [poolName]: want }, steps, conditions: [], nextAtMs },
       });
       const hold: Want = { kind: "hold" };
       const scaleTo = (next: State, from: number, to: number, by: string | null) =>
         finish({ ...next, pending: from === to ? next.pending : { seq, from, to, by } }, { kind: "scale", replicas: to, drain: [] });
 
-      const seen = observe(read(before), observation);
-      const status = observation.pools[pool.name];
+      const seen = { ...read(before), book: recordSamples(read(before).book, endpoint, poolName, collected, observation) };
+      const status = observation.pools[poolName];
       if (status === undefined) {
-        say("no-scale", `The platform does not say how many replicas pool ${pool.name} has: the count stays.`, {});
+        say("no-scale", `The platform does not say how many replicas pool ${poolName} has: the count stays.`, {});
         return finish(seen, hold);
       }
       const current = status.wanted;
       const settledNow =
         seen.simple?.doneMs === null && status.reported === status.wanted ? { ...seen.simple, doneMs: nowMs } : seen.simple;
       const fresh = seen.fresh && current === 0 && !status.otherWriter;
-      const { state, desired } = runSchedule({ ...seen, simple: settledNow, fresh }, nowMs, say);
+      const state = runSchedule({ ...seen, simple: settledNow, fresh }, nowMs, say);
+      const { desired } = state.scheduled;
       const { min, max } = boundsOf(state);
       const inside = (count: number) => Math.min(max, Math.max(min, count));
 
@@ -139,12 +110,17 @@ export function awsPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
       }
       if (group.suspended.dynamic) {
         say("suspended", "AlarmNotification is suspended: no policy is called.", { current });
-        return finish(state, hold);
+        return finish(arrived(state), hold);
       }
 
-      const { facts, alarms } = factsOf(state, observation, current);
-      const proposals = group.policies.map((policy) => propose(policy, facts));
-      const known: State = { ...state, alarms };
+      const { book, readings } = readAlarms(state.book, group, nowMs);
+      const facts = factsOf(state, readings, observation, current);
+      const proposals = group.policies.map((policy) => (isDue(policy, state, nowMs) ? propose(policy, facts) : waits(policy, current)));
+      const known: State = {
+        ...arrived(state),
+        book,
+        askedMs: Object.fromEntries(group.policies.map((of) => [of.name, periodEnd(of, nowMs)])),
+      };
       for (const { code, text, numbers } of proposals) say(code, text, numbers);
       const { capacity, by } = combine(proposals, current);
       if (by === null) {
@@ -171,10 +147,10 @@ export function awsPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
     settle(before, outcome: Outcome) {
       const state = read(before);
       const { pending } = state;
-      if (pending === null || pending.seq !== outcome.seq || outcome.pool !== pool.name) return { state: before, conditions: [] };
+      if (pending === null || pending.seq !== outcome.seq || outcome.pool !== poolName) return { state: before, conditions: [] };
       const done = { ...state, pending: null };
       if (outcome.result !== "accepted") return { state: write(done), conditions: [] };
-      return { state: write({ ...remember(done, pending, outcome.atMs), fresh: false }), conditions: [] };
+      return { state: write({ ...arrived(remember(done, pending, outcome.atMs)), fresh: false }), conditions: [] };
     },
   };
 
@@ -191,47 +167,16 @@ export function awsPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
     return { ...state, lastInMs: null, lastOut: { atMs, from: since } };
   }
 
-  /** Adds the new samples to the datapoints that alarms look at. */
-  function observe(state: State, observation: Observation): State {
-    const { nowMs } = observation;
-    const sample = samplerOf(observation, endpoint.staleAfterMs);
-    const datapoints: Record<string, Datapoints> = {};
-    for (const { key, signal, periodMs, warmUpMs, keepMs } of collected) {
-      const ids = readyIds(observation, warmUpMs);
-      datapoints[key] = collectDatapoints(state.datapoints[key] ?? NO_DATAPOINTS, sample(signal, scopeOf(endpoint, signal), ids), {
-        nowMs,
-        periodMs,
-        keepMs,
-        replicas: ids.length,
-      });
-    }
-    return { ...state, datapoints };
-  }
-
-  function readyIds(observation: Observation, olderThanMs: Ms): readonly string[] {
-    return observation.replicas
-      .filter(
-        ({ pool: of, state, entered }) =>
-          of === pool?.name && state === "ready" && (olderThanMs === 0 || observation.nowMs - (entered.ready ?? 0) >= olderThanMs),
-      )
-      .map(({ id }) => id);
-  }
-
   /** Carries out what has fallen due since the last look, in order of time. */
-  function runSchedule(
-    before: State,
-    nowMs: Ms,
-    say: (code: string, text: string, numbers: Step["numbers"]) => void,
-  ): { state: State; desired: number | null } {
-    if (group.suspended.scheduled || nowMs <= before.scheduleSeenMs) return { state: before, desired: null };
+  function runSchedule(before: State, nowMs: Ms, say: (code: string, text: string, numbers: Step["numbers"]) => void): State {
+    if (group.suspended.scheduled || nowMs <= before.scheduleSeenMs) return before;
     const due = group.scheduled
       .flatMap((change) => {
         const atMs = change.dueIn(before.scheduleSeenMs, nowMs);
         return atMs === null ? [] : [{ atMs, change }];
       })
       .sort((a, b) => a.atMs - b.atMs || (a.change.name < b.change.name ? -1 : 1));
-    let { min, max } = before.scheduled;
-    let desired: number | null = null;
+    let { min, max, desired } = before.scheduled;
     for (const { change } of due) {
       [min, max, desired] = [change.min ?? min, change.max ?? max, change.desired ?? desired];
       const parts = Object.entries({ MinSize: change.min, MaxSize: change.max, DesiredCapacity: change.desired }).flatMap(
@@ -239,52 +184,46 @@ export function awsPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
       );
       say("scheduled", `The scheduled action ${change.name} is due: ${parts.join(", ")}.`, {});
     }
-    return { state: { ...before, scheduled: { min, max }, scheduleSeenMs: nowMs }, desired };
+    return { ...before, scheduled: { min, max, desired }, scheduleSeenMs: nowMs };
   }
 
-  function factsOf(state: State, observation: Observation, current: number): { facts: Facts; alarms: State["alarms"] } {
-    const { nowMs } = observation;
-    const alarms: Record<string, AlarmState> = {};
-    const readings = new Map<Alarm, AlarmReading>();
-    for (const policy of group.policies) {
-      const warmUpMs = warmUpOf(policy);
-      for (const alarm of alarmsOf(policy)) {
-        const { query, rule } = alarm;
-        const count = rule.evaluationPeriods + EXTRA_PERIODS;
-        const series = new Map(
-          query.reads.flatMap(({ signal }) => {
-            if (signal === null) return [];
-            const known = state.datapoints[keyOf(signal, query.periodMs, warmUpMs)] ?? NO_DATAPOINTS;
-            return [[signal, newestDatapoints(known, nowMs, query.periodMs, count)] as const];
-          }),
-        );
-        const values = Array.from({ length: count }, (_, at) => valueOfQuery(query, (signal) => series.get(signal)?.[at] ?? null));
-        const key = `${policy.name}/${alarm.name}`;
-        const alarmState = evaluateAlarm(rule, values, state.alarms[key] ?? "INSUFFICIENT_DATA");
-        alarms[key] = alarmState;
-        readings.set(alarm, { state: alarmState, values });
-      }
-    }
+  function factsOf(state: State, readings: ReadonlyMap<Alarm, AlarmReading>, observation: Observation, current: number): Facts {
     const { simple, lastOut, lastInMs } = state;
+    const never = Number.NEGATIVE_INFINITY;
     return {
-      alarms,
-      facts: {
-        nowMs,
-        current,
-        warming: (warmUpMs) => Math.max(0, current - readyIds(observation, warmUpMs).length),
-        alarm: (alarm) => readings.get(alarm) as AlarmReading,
-        lastOut,
-        lastInMs,
-        simpleWaitUntilMs:
-          simple === null
-            ? Number.NEGATIVE_INFINITY
-            : simple.doneMs === null
-              ? Number.POSITIVE_INFINITY
-              : simple.doneMs + simple.cooldownMs,
-      },
+      nowMs: observation.nowMs,
+      current,
+      warming: (warmUpMs) => Math.max(0, current - readyIds(observation, poolName, warmUpMs).length),
+      alarm: (alarm) => readings.get(alarm) as AlarmReading,
+      lastOut,
+      lastInMs,
+      simpleWaitUntilMs: simple === null ? never : simple.doneMs === null ? Number.POSITIVE_INFINITY : simple.doneMs + simple.cooldownMs,
     };
   }
 }
+
+/** The end of the newest whole period of a policy's fastest alarm. */
+function periodEnd(policy: ScalingPolicy, nowMs: Ms): Ms {
+  const periodMs = alarmsOf(policy).reduce((least, { query }) => Math.min(least, query.periodMs), IDLE_TICK_MS);
+  return Math.floor(nowMs / periodMs) * periodMs;
+}
+
+/** An alarm calls its policy once a period, however often the group is looked at in between. */
+const isDue = (policy: ScalingPolicy, { askedMs }: State, nowMs: Ms) =>
+  policy.kind === "idle" || askedMs[policy.name] !== periodEnd(policy, nowMs);
+
+const waits = ({ name, kind, ...policy }: ScalingPolicy, current: number): Proposal => ({
+  policy: name,
+  kind,
+  verdict: "scaleIn" in policy && policy.scaleIn ? "hold" : "silent",
+  capacity: current,
+  code: "waiting",
+  text: `${name}: its alarms have no new period yet.`,
+  numbers: { current },
+});
+
+/** A capacity that a scheduled action set is there, or is no longer to be asked for. */
+const arrived = (state: State): State => ({ ...state, scheduled: { ...state.scheduled, desired: null } });
 
 /** The state is JSON by construction; the policy alone reads and writes it. */
 const write = (state: State): Json => state as unknown as Json;

@@ -49,6 +49,7 @@ export function azurePolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json
   const profiles = properties.profiles.map(compileProfile);
   const pool = endpoint.pools[0];
   if (pool === undefined) throw new RangeError("an endpoint has at least one pool");
+  const poolName = pool.name;
   const forecasts = properties.predictiveAutoscalePolicy?.scaleMode === "Enabled";
 
   const collected = new Map<string, { readonly signal: string; readonly periodMs: Ms; readonly keepMs: Ms }>();
@@ -68,16 +69,16 @@ export function azurePolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json
     decide(before, observation) {
       const { nowMs, seq } = observation;
       const steps: Step[] = [];
-      const say = (code: string, text: string, numbers: Step["numbers"] = {}) => steps.push({ code, pool: pool.name, text, numbers });
+      const say = (code: string, text: string, numbers: Step["numbers"] = {}) => steps.push({ code, pool: poolName, text, numbers });
       const finish = (next: State, want: Want) => ({
         state: write(next),
-        decision: { seq, wants: { [pool.name]: want }, steps, conditions: [], nextAtMs: nowMs + ENGINE_TICK_MS },
+        decision: { seq, wants: { [poolName]: want }, steps, conditions: [], nextAtMs: nowMs + ENGINE_TICK_MS },
       });
 
-      const status = observation.pools[pool.name];
+      const status = observation.pools[poolName];
       let state: State = { ...read(before), datapoints: observe(read(before).datapoints, observation) };
       if (status === undefined) {
-        say("no-scale", `The platform does not say how many replicas pool ${pool.name} has: the count stays.`);
+        say("no-scale", `The platform does not say how many replicas pool ${poolName} has: the count stays.`);
         return finish(state, { kind: "hold" });
       }
       const current = status.wanted;
@@ -108,7 +109,7 @@ export function azurePolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json
 
     settle(before, outcome: Outcome) {
       const state = read(before);
-      if (state.pending?.seq !== outcome.seq || outcome.pool !== pool.name) return { state: before, conditions: [] };
+      if (state.pending?.seq !== outcome.seq || outcome.pool !== poolName) return { state: before, conditions: [] };
       const action = outcome.result === "accepted" ? { atMs: outcome.atMs, doneMs: null } : state.action;
       return { state: write({ ...state, action, pending: null }), conditions: [] };
     },
@@ -117,7 +118,7 @@ export function azurePolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json
   function observe(before: State["datapoints"], observation: Observation): State["datapoints"] {
     const { nowMs } = observation;
     const sample = samplerOf(observation, endpoint.staleAfterMs);
-    const ids = observation.replicas.filter(({ pool: of, state }) => of === pool?.name && state === "ready").map(({ id }) => id);
+    const ids = observation.replicas.filter(({ pool: of, state }) => of === poolName && state === "ready").map(({ id }) => id);
     return Object.fromEntries(
       [...collected].map(([key, { signal, periodMs, keepMs }]) => [
         key,

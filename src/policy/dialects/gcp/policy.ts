@@ -38,6 +38,7 @@ export function gcpPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
   const signals = signalsOf(endpoint, policy);
   const pool = endpoint.pools[0];
   if (pool === undefined) throw new RangeError("an endpoint has at least one pool");
+  const poolName = pool.name;
   const schedules = Object.entries(policy.scalingSchedules ?? {}).flatMap(([name, schedule]): Schedule[] =>
     schedule.disabled
       ? []
@@ -66,7 +67,7 @@ export function gcpPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
   ): [Recommendation, string] {
     const { by } = signal;
     const read = signalReader(signal, reader, rates);
-    const running = observation.replicas.filter((replica) => replica.pool === pool?.name && isRunning(replica));
+    const running = observation.replicas.filter((replica) => replica.pool === poolName && isRunning(replica));
     const initializes = (replica: Replica) => replica.state !== "ready" || observation.nowMs - runningSince(replica) < coolDownMs;
     if (by.kind !== "vm") {
       const value = read.group(running.filter(({ state }) => state === "ready").map(({ id }) => id));
@@ -95,7 +96,7 @@ export function gcpPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
     wakesOn: ["config"],
 
     start(first) {
-      const size = first.pools[pool.name]?.wanted;
+      const size = first.pools[poolName]?.wanted;
       return write({ history: size === undefined ? [] : recommend([], first.nowMs, size, periodMs), rates: {} });
     },
 
@@ -104,15 +105,15 @@ export function gcpPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
       const { history, rates: oldRates } = read(before);
       const rates = learnRates(oldRates, observation, signals);
       const steps: Step[] = [];
-      const say = (code: string, text: string, numbers: Step["numbers"] = {}) => steps.push({ code, pool: pool.name, text, numbers });
+      const say = (code: string, text: string, numbers: Step["numbers"] = {}) => steps.push({ code, pool: poolName, text, numbers });
       const finish = (next: State, want: Want) => ({
         state: write(next),
-        decision: { seq, wants: { [pool.name]: want }, steps, conditions: [], nextAtMs: nowMs + TICK_MS },
+        decision: { seq, wants: { [poolName]: want }, steps, conditions: [], nextAtMs: nowMs + TICK_MS },
       });
 
-      const status = observation.pools[pool.name];
+      const status = observation.pools[poolName];
       if (status === undefined) {
-        say("no-scale", `The platform does not say how many replicas pool ${pool.name} has: the count stays.`);
+        say("no-scale", `The platform does not say how many replicas pool ${poolName} has: the count stays.`);
         return finish({ history, rates }, { kind: "hold" });
       }
       const current = status.wanted;
