@@ -74,13 +74,15 @@ spec:
   const streams: string[] = [];
   const failures: string[] = [];
   let more = true;
-  // Each client asks again as soon as it has its answer, so there is always a stream under way where the count changes.
+  // Each client asks again soon after it has its answer, so there is nearly always a stream under way where the count changes, and
+  // time for the next replica to load on the same processors.
   const clients = Array.from({ length: 3 }, async (_, client) => {
     for (let turn = 0; more; turn++) {
       await stream(url, 40 + ((client * 61 + turn * 37) % 160)).then(
         (replica) => streams.push(replica),
         (error: unknown) => failures.push(String(error)),
       );
+      await new Promise((resolve) => setTimeout(resolve, 200));
     }
   });
   const served = (from: number, replicas: number) =>
