@@ -98,6 +98,49 @@ it("reads a policy and fills in what the webhook does", () => {
   });
 });
 
+describe("a List of a policy and its binding, as before 1.0", () => {
+  const { homogeneousTarget, ...rest } = homogeneous.spec;
+  const policy = { ...homogeneous, spec: rest };
+  const binding = (spec: object, name = "llama") => ({
+    apiVersion: "workload.serving.volcano.sh/v1alpha1",
+    kind: "AutoscalingPolicyBinding",
+    metadata: { name: "llama-binding" },
+    spec: { policyRef: { name }, ...spec },
+  });
+  const list = (...items: readonly unknown[]) => ({ apiVersion: "v1", kind: "List", items });
+  const typed = {
+    ...homogeneousTarget,
+    target: {
+      ...homogeneousTarget.target,
+      metricSources: {
+        "kthena:num_requests_waiting": { type: "Pod", pod: { name: "vllm:num_requests_waiting", uri: "/metrics", port: 8000 } },
+      },
+    },
+  };
+
+  it("reads as the policy with its target in it", () => {
+    expect(kthenaReader.recognizes(list(binding({}), policy))).toBe(true);
+    expect(read(list(binding({ homogeneousTarget: typed }), policy))).toEqual(read(homogeneous));
+  });
+  it("takes a role that is counted by itself for the one role of a disaggregated target", () => {
+    const role = { ...typed, target: { ...typed.target, subTargets: { kind: "Role", name: "decode" } } };
+    expect(read(list(policy, binding({ homogeneousTarget: role }))).manifest.spec).toMatchObject({
+      disaggregatedTarget: { targetRef: { name: "llama" }, roles: { decode: { minReplicas: 1, maxReplicas: 6 } } },
+    });
+  });
+  it.each([
+    ["another policy's binding", list(policy, binding({ homogeneousTarget: typed }, "qwen")), "items[1].spec.policyRef.name"],
+    ["two policies", list(policy, policy), "items must be one"],
+    [
+      "bounds that cross",
+      list(policy, binding({ homogeneousTarget: { ...typed, minReplicas: 9 } })),
+      "items[0].spec.homogeneousTarget.maxReplicas",
+    ],
+  ])("refuses %s", (_, document, says) => {
+    expect(issuesOf(document).join("\n")).toContain(says);
+  });
+});
+
 describe("refusing", () => {
   it.each([
     ["a policy without target", changed(homogeneous, (d) => delete d.spec.homogeneousTarget), "AutoscalingPolicyBinding"],

@@ -5,6 +5,7 @@ import { goDurationMs } from "../policy/dialects/kpa/index.ts";
 import { DEFAULTS, settingsOf, type Unit, unitsOf } from "../policy/dialects/kthena/index.ts";
 import type { ManifestIssue } from "./issue.ts";
 import { named, objectOf, parseObject, typeOf } from "./kpa-object.ts";
+import { joinBinding } from "./kthena-binding.ts";
 import type { Intent, IntentRule, ManifestReader, ReadManifest, Written } from "./reader.ts";
 
 const API_VERSION = "workload.serving.volcano.sh/v1alpha1";
@@ -120,13 +121,21 @@ const spec = z.strictObject({
 type Spec = z.infer<typeof spec>;
 const schema = objectOf(spec);
 
-/** Kthena's AutoscalingPolicy as of 1.0, which has its target in it. */
+const isPolicy = (document: unknown): boolean => {
+  const found = typeOf(document);
+  return found?.apiVersion === API_VERSION && found.kind === KIND;
+};
+
+/** The documents of a List; none of anything else. */
+function itemsOf(document: unknown): readonly unknown[] {
+  const { items } = (typeOf(document)?.kind === "List" ? document : {}) as { readonly items?: unknown };
+  return Array.isArray(items) ? items : [];
+}
+
+/** Kthena's AutoscalingPolicy as of 1.0, which has its target in it, or a List of one and its binding, as before. */
 export const kthenaReader: ManifestReader = {
   dialect: "kthena",
-  recognizes(document) {
-    const found = typeOf(document);
-    return found?.apiVersion === API_VERSION && found.kind === KIND;
-  },
+  recognizes: (document) => isPolicy(document) || itemsOf(document).some(isPolicy),
   read,
   write: ({ name, namespace, spec: of }) => ({ apiVersion: API_VERSION, kind: KIND, metadata: { name, namespace }, spec: of }),
   intent,
@@ -134,10 +143,19 @@ export const kthenaReader: ManifestReader = {
 };
 
 function read(document: unknown): ReadManifest {
-  const found = typeOf(document);
-  if (found === null || found.kind !== KIND || found.apiVersion !== API_VERSION) {
-    return { issues: [{ path: "kind", message: `is not ${API_VERSION} ${KIND}` }] };
+  if (itemsOf(document).length > 0) {
+    const joined = joinBinding(itemsOf(document));
+    if ("issues" in joined) return joined;
+    const result = readPolicy(joined.policy);
+    return "issues" in result
+      ? { issues: result.issues.map((issue) => ({ ...issue, path: `items[${joined.at}].${issue.path}` })) }
+      : result;
   }
+  return readPolicy(document);
+}
+
+function readPolicy(document: unknown): ReadManifest {
+  if (!isPolicy(document)) return { issues: [{ path: "kind", message: `is not ${API_VERSION} ${KIND}` }] };
   const parsed = parseObject(schema, document);
   if ("issues" in parsed) return parsed;
   const { metadata, spec: value } = parsed.value;
@@ -163,7 +181,7 @@ function check(value: Spec): readonly ManifestIssue[] {
   if (targets.length !== 1) {
     const wayOut =
       targets.length === 0
-        ? "has no target; move what the AutoscalingPolicyBinding of older releases says into homogeneousTarget or heterogeneousTarget"
+        ? "has no target; give its AutoscalingPolicyBinding along in a List, or move what that says into homogeneousTarget or heterogeneousTarget"
         : "has several targets; keep one of homogeneousTarget, heterogeneousTarget and disaggregatedTarget";
     return [{ path: "spec", message: wayOut }];
   }
