@@ -248,7 +248,7 @@ const minBelowMax = (min: number, max: number, names: readonly [string, string],
 };
 
 const ofGroup = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, kept.optional()]));
-export const group = z
+const group = z
   .strictObject({
     AutoScalingGroupName: z.string().min(1),
     MinSize: count,
@@ -269,7 +269,7 @@ export const group = z
   })
   .superRefine(({ MinSize, MaxSize }, context) => minBelowMax(MinSize as number, MaxSize as number, ["MinSize", "MaxSize"], context));
 
-export const scalableTarget = z
+const scalableTarget = z
   .strictObject({
     ...scalable,
     MinCapacity: count,
@@ -290,7 +290,7 @@ export const scalableTarget = z
   .superRefine(({ MinCapacity, MaxCapacity }, context) => minBelowMax(MinCapacity, MaxCapacity, ["MinCapacity", "MaxCapacity"], context));
 
 /** `Time` is the older name of `StartTime`; the CLI prints both. */
-export const scheduledGroupAction = z
+const scheduledGroupAction = z
   .strictObject({
     AutoScalingGroupName: z.string().min(1),
     ScheduledActionName: z.string().min(1),
@@ -321,7 +321,7 @@ export const scheduledGroupAction = z
     }
   });
 
-export const scheduledTargetAction = z
+const scheduledTargetAction = z
   .strictObject({
     ScheduledActionName: z.string().min(1),
     ScheduledActionARN: kept.optional(),
@@ -341,7 +341,7 @@ export const scheduledTargetAction = z
     }
   });
 
-export const metricAlarm = z
+const metricAlarm = z
   .strictObject({
     AlarmName: z.string().min(1),
     ActionsEnabled: z.boolean().default(true),

@@ -15,7 +15,7 @@ export interface AlarmRule {
 /** CloudWatch fetches some periods more than it evaluates, to bridge gaps; how many is not documented, its examples show two. */
 export const EXTRA_PERIODS = 2;
 
-export function breaches(comparison: Comparison, value: number, threshold: number): boolean {
+function breaches(comparison: Comparison, value: number, threshold: number): boolean {
   switch (comparison) {
     case "GreaterThanThreshold":
       return value > threshold;

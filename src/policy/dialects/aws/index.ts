@@ -1,22 +1,10 @@
 /** AWS: EC2 Auto Scaling groups and Application Auto Scaling's targets. */
 export { type AlarmRule, type AlarmState, evaluateAlarm } from "./alarm.ts";
-export { type Adjustment, adjust, roundPercentChange } from "./capacity.ts";
+export { adjust, roundPercentChange } from "./capacity.ts";
 export { awsDialect } from "./dialect.ts";
 export { mathOf, PREDEFINED } from "./metrics.ts";
 export { combine, type Proposal } from "./propose.ts";
 export { parseSchedule } from "./scheduled.ts";
 export { stepFor, stepsIssue } from "./steps.ts";
-export { CLASSIC, scaleInCapacity, scaleOutCapacity, type TargetTrackingModel } from "./target-tracking.ts";
-export {
-  type AdjustmentType,
-  type AwsDocument,
-  COMPARISONS,
-  type Comparison,
-  type GroupPolicy,
-  type MetricAlarm,
-  type MetricDataQuery,
-  STATISTICS,
-  type StepAdjustment,
-  type TargetPolicy,
-  type TargetTracking,
-} from "./words.ts";
+export { CLASSIC, scaleInCapacity, scaleOutCapacity } from "./target-tracking.ts";
+export { type AwsDocument, COMPARISONS, STATISTICS, type TargetTracking } from "./words.ts";

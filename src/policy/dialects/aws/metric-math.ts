@@ -43,7 +43,7 @@ const FUNCTIONS: Readonly<Record<string, { readonly arguments: number; readonly 
     },
   },
 };
-export const METRIC_FUNCTIONS = [...Object.keys(FUNCTIONS), "METRICS"];
+const METRIC_FUNCTIONS = [...Object.keys(FUNCTIONS), "METRICS"];
 
 type Binary = { readonly binds: number; readonly of: (a: number, b: number) => number; readonly fromRight?: boolean };
 const truth = (is: boolean) => (is ? 1 : 0);

@@ -96,7 +96,7 @@ export function customizedQuery(
 }
 
 /** @throws Error where an expression is not understood */
-export function mathQuery(endpoint: Endpoint, queries: readonly MetricDataQuery[]): MetricQuery | null {
+function mathQuery(endpoint: Endpoint, queries: readonly MetricDataQuery[]): MetricQuery | null {
   const returned = queries.find(({ ReturnData }) => ReturnData) ?? (queries.length === 1 ? queries[0] : undefined);
   if (returned === undefined) return null;
   const reads = queries.flatMap(({ Id, MetricStat: stat }) =>

@@ -12,7 +12,7 @@ export interface StepAdjustment {
   readonly ScalingAdjustment: number;
 }
 
-export interface Dimension {
+interface Dimension {
   readonly Name: string;
   readonly Value: string;
 }
@@ -106,7 +106,7 @@ export interface TargetPolicy {
   readonly Alarms?: readonly AlarmReference[];
 }
 
-export interface Group {
+interface Group {
   readonly AutoScalingGroupName: string;
   readonly MinSize: number;
   readonly MaxSize: number;
@@ -117,7 +117,7 @@ export interface Group {
   readonly SuspendedProcesses?: readonly { readonly ProcessName?: string; readonly SuspensionReason?: string }[];
 }
 
-export interface ScalableTarget {
+interface ScalableTarget {
   readonly ServiceNamespace: string;
   readonly ResourceId: string;
   readonly ScalableDimension: string;

@@ -83,7 +83,7 @@ const isPerInstance = ({ trigger: { statistic, timeAggregation, dividePerInstanc
   dividePerInstance || (statistic !== "Sum" && statistic !== "Count" && timeAggregation !== "Total" && timeAggregation !== "Count");
 
 /** Whether a rule would fire with `next` instead of `current` instances: its value × current / next. */
-export function wouldFire({ rule, value }: RuleReading, current: number, next: number): boolean {
+function wouldFire({ rule, value }: RuleReading, current: number, next: number): boolean {
   if (value === null) return false;
   const estimate = !isPerInstance(rule) || value === 0 ? value : (value * current) / next;
   return compare(rule.trigger.operator, estimate, rule.trigger.threshold);

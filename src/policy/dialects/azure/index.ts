@@ -1,8 +1,8 @@
 /** Azure Monitor's autoscale settings. */
 export { azureDialect } from "./dialect.ts";
-export { actionCount, compare, type Evaluation, evaluate, guardFlapping, type RuleReading, wouldFire } from "./evaluate.ts";
+export { actionCount, compare, type Evaluation, evaluate, guardFlapping, type RuleReading } from "./evaluate.ts";
 export { formatIsoDuration, parseIsoDuration } from "./iso-duration.ts";
-export { activeProfile, compileProfile, type Profile, type Rule, WEEKDAYS } from "./profile.ts";
+export { activeProfile, compileProfile, type Rule, WEEKDAYS } from "./profile.ts";
 export { zoneOfWindows } from "./windows-zones.ts";
 export {
   ACTION_TYPES,

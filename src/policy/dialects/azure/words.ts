@@ -9,7 +9,7 @@ export const STATISTICS = ["Average", "Min", "Max", "Sum", "Count"] as const;
 export type Statistic = (typeof STATISTICS)[number];
 /** Across the grains of a window. */
 export const AGGREGATIONS = ["Average", "Minimum", "Maximum", "Total", "Count", "Last"] as const;
-export type TimeAggregation = (typeof AGGREGATIONS)[number];
+type TimeAggregation = (typeof AGGREGATIONS)[number];
 
 export interface MetricTrigger {
   readonly metricName: string;
@@ -31,7 +31,7 @@ export interface MetricTrigger {
 }
 
 export const ACTION_TYPES = ["ChangeCount", "PercentChangeCount", "ExactCount", "ServiceAllowedNextValue"] as const;
-export interface ScaleAction {
+interface ScaleAction {
   readonly direction: "None" | "Increase" | "Decrease";
   readonly type: (typeof ACTION_TYPES)[number];
   readonly value: string;
@@ -43,7 +43,7 @@ export interface ScaleRule {
   readonly scaleAction: ScaleAction;
 }
 
-export interface RecurrentSchedule {
+interface RecurrentSchedule {
   /** A Windows name. */
   readonly timeZone: string;
   readonly days: readonly string[];
@@ -59,7 +59,7 @@ export interface AutoscaleProfile {
   readonly recurrence?: { readonly frequency: "Week"; readonly schedule: RecurrentSchedule };
 }
 
-export interface AutoscaleProperties {
+interface AutoscaleProperties {
   readonly name?: string;
   readonly targetResourceUri: string;
   readonly targetResourceLocation?: string;

@@ -1,5 +1,5 @@
 /** Google Compute Engine: the autoscaler of a managed instance group. */
 export { gcpDialect } from "./dialect.ts";
-export { groupSize, mostScaledIn, type Recommendation, stabilizeSize, utilizationSize, type Vm } from "./recommend.ts";
-export { CPU_METRIC, DEFAULT_CPU_TARGET, isGroupMetric, LOAD_BALANCING_METRIC } from "./signals.ts";
+export { groupSize, mostScaledIn, stabilizeSize, utilizationSize, type Vm } from "./recommend.ts";
+export { DEFAULT_CPU_TARGET, isGroupMetric, LOAD_BALANCING_METRIC } from "./signals.ts";
 export { type Autoscaler, type AutoscalingPolicy, type CustomMetricUtilization, MODES, minReplicasOf, TARGET_TYPES } from "./words.ts";

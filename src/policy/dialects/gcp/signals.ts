@@ -4,7 +4,7 @@ import { isRate, signalOf } from "../datapoints.ts";
 import type { AutoscalingPolicy, UtilizationTargetType } from "./words.ts";
 
 /** The names by which `endpoint.metrics` may say what these signals are of ours. */
-export const CPU_METRIC = "cpuUtilization";
+const CPU_METRIC = "cpuUtilization";
 export const LOAD_BALANCING_METRIC = "loadBalancingUtilization";
 export const DEFAULT_CPU_TARGET = 0.6;
 

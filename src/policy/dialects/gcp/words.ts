@@ -9,7 +9,7 @@ export interface CustomMetricUtilization {
 export const TARGET_TYPES = ["GAUGE", "DELTA_PER_SECOND", "DELTA_PER_MINUTE"] as const;
 export type UtilizationTargetType = (typeof TARGET_TYPES)[number];
 
-export interface ScalingSchedule {
+interface ScalingSchedule {
   readonly minRequiredReplicas: number;
   /** Cron, with an optional year. */
   readonly schedule: string;
