@@ -1,7 +1,7 @@
 import type { Endpoint, Json, Manifest, Ms, Need, Observation, Policy, Pool, Step, Want } from "../../../model/index.ts";
 import { countReplicas } from "../../pipeline.ts";
 import { replicas as count, num, seconds } from "../../words.ts";
-import { type CounterMemory, meanLatency, type ReplicaReading, readReplicas } from "../llm/index.ts";
+import { type CounterMemory, meanLatency, type ReplicaReading, readReplicas, step } from "../llm/index.ts";
 import {
   advanceGroups,
   batchBackpressure,
@@ -262,10 +262,6 @@ export function chironPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Jso
 
 const delayMs = ({ overheads }: ChironSpec, change: number, asleep: boolean): Ms =>
   1000 * (change < 0 ? overheads.spin_down : asleep ? overheads.reclaim_spot : overheads.spin_up);
-
-function step(code: string, text: string, numbers: Readonly<Record<string, number>> = {}, pool?: string): Step {
-  return pool === undefined ? { code, text, numbers } : { code, text, numbers, pool };
-}
 
 const needsOf = (tickMs: Ms): readonly Need[] =>
   ["running", "prompt_tokens", "gen_tokens", "itl"].map((name) => ({ name, per: "replica", sampleEveryMs: tickMs }));

@@ -15,7 +15,7 @@ import {
 import { activityOf, idleSince } from "../../activity.ts";
 import { type Reader, readerOf } from "../../reading.ts";
 import { replicas as count, num, seconds } from "../../words.ts";
-import { addTraffic, engineLimits, noTraffic, profileOf, REPLICA_SERIES, type Traffic } from "../llm/index.ts";
+import { addTraffic, engineLimits, noTraffic, profileOf, REPLICA_SERIES, step, type Traffic } from "../llm/index.ts";
 import { type Collected, collect, nothingCollected, type Pod, stateOf } from "./collect.ts";
 import { costAwareTargets } from "./optimizer.ts";
 import { analyzeQueueing, DEFAULT_MAX_BATCH_SIZE, workloadOf } from "./queueing.ts";
@@ -328,10 +328,6 @@ function share(
     );
   }
   return targets;
-}
-
-function step(code: string, text: string, numbers: Readonly<Record<string, number>> = {}, pool?: string): Step {
-  return pool === undefined ? { code, text, numbers } : { code, text, numbers, pool };
 }
 
 function needsOf(intervalMs: Ms): readonly Need[] {

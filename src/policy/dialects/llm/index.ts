@@ -12,4 +12,5 @@ export {
   profiledTime,
 } from "./engine-rate.ts";
 export { type CounterMemory, type LatencySum, meanLatency, REPLICA_SERIES, type ReplicaReading, readReplicas } from "./replicas.ts";
+export { step } from "./step.ts";
 export { addTraffic, meanOutput, meanPrompt, noTraffic, type Traffic } from "./traffic.ts";

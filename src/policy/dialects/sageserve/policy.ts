@@ -15,6 +15,7 @@ import {
   REPLICA_SERIES,
   type ReplicaReading,
   readReplicas,
+  step,
   type Traffic,
 } from "../llm/index.ts";
 import { arbitrate } from "./arbiter.ts";
@@ -303,10 +304,6 @@ function ratioOf({ forecast, interactive }: State, nowMs: Ms): number | null {
   const expected = forecast.tokens[Math.floor((nowMs - forecast.fromMs) / MINUTE_MS)];
   const came = Math.max(interactive.tokens.at(-1) ?? 0, interactive.openTokens);
   return expected === undefined || !(expected > 0) ? null : came / expected;
-}
-
-function step(code: string, text: string, numbers: Readonly<Record<string, number>>, pool?: string): Step {
-  return pool === undefined ? { code, text, numbers } : { code, text, numbers, pool };
 }
 
 function needsOf(tickMs: Ms): readonly Need[] {
