@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseQuantity } from "../policy/dialects/hpa/index.ts";
 import { FALLBACK_BEHAVIORS } from "../policy/dialects/keda/index.ts";
 
 const text = z.string();
@@ -36,12 +37,19 @@ const trigger = z.strictObject({
   metricType: z.enum(["AverageValue", "Value", "Utilization"]).optional(),
 });
 
+const isQuantity = (value: string): boolean => {
+  try {
+    return parseQuantity(value) !== null;
+  } catch {
+    return false;
+  }
+};
 const rules = z
   .strictObject({
     stabilizationWindowSeconds: int32,
     selectPolicy: text,
     policies: z.array(z.strictObject({ type: text, value: int32, periodSeconds: int32 })),
-    tolerance: z.union([text, z.number()]).transform(String),
+    tolerance: z.union([text, z.number()]).transform(String).refine(isQuantity, "must be a quantity, such as 0.1 or 100m"),
   })
   .partial();
 

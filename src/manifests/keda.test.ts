@@ -1,7 +1,9 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import type { Manifest } from "../model/index.ts";
 import { kedaDialect } from "../policy/dialects/keda/index.ts";
+import { endpoint } from "../policy/plant.fixture.ts";
 import { hpaReader } from "./hpa-reader.ts";
 import { kedaReader, parseTriggerAuthentication } from "./keda.ts";
 
@@ -263,6 +265,52 @@ describe("as an intent", () => {
     expect(read(nothing.document).spec).toMatchObject({ minReplicaCount: 1, triggers: [{ type: "cpu" }] });
   });
 });
+
+it("whatever it is given, says issues or a manifest that a policy can be made of; it never throws", () => {
+  const odd = fc.oneof(
+    fc.constantFrom("", "0", "-1", "1e400", "NaN", "inf", "0.0004", "5", "1Gi", "a ?? b", "max(waiting, 1)"),
+    fc.jsonValue(),
+  );
+  const change = fc.record({
+    path: fc.constantFrom(
+      ...["minReplicaCount", "idleReplicaCount", "fallback", "advanced", "triggers", "cooldownPeriod", "triggers.0.metadata.threshold"],
+      ...[
+        "triggers.0.metadata.activationThreshold",
+        "triggers.0.type",
+        "triggers.2.metadata.value",
+        "triggers.2.metricType",
+        "triggers.0.metricType",
+      ],
+      ...[
+        "advanced.scalingModifiers.formula",
+        "advanced.scalingModifiers.target",
+        "triggers.1.metadata.start",
+        "triggers.0.authenticationRef",
+      ],
+      "advanced.horizontalPodAutoscalerConfig.behavior.scaleUp.tolerance",
+    ),
+    value: odd,
+  });
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 4 }), (changes) => {
+      const document = documentOf(vllm);
+      for (const { path, value } of changes) set(spec(document), path.split("."), value);
+      const result = kedaReader.read(document);
+      if ("issues" in result) expect(result.issues.length).toBeGreaterThan(0);
+      else expect(kedaDialect.policy(endpoint({ kind: "static", replicas: {} }), result.manifest).needs.length).toBeGreaterThanOrEqual(0);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+function set(into: Record<string, unknown>, [key, ...rest]: readonly string[], value: unknown): void {
+  if (key === undefined) return;
+  if (rest.length === 0) into[key] = value;
+  else {
+    if (typeof into[key] !== "object" || into[key] === null) into[key] = {};
+    set(into[key] as Record<string, unknown>, rest, value);
+  }
+}
 
 it("gives and sets bounds, an idle count included", () => {
   const manifest = read(documentOf(vllm));

@@ -225,6 +225,7 @@ describe("a trigger's series", () => {
     expect(seriesKey({}, { ...trigger, name: "held" }, "s0-prometheus")).toBe("held");
     expect(seriesKey({}, { name: "", metadata: { query: "sum(vllm:num_requests_waiting)" } }, "s0-prometheus")).toBe("waiting");
     expect(seriesKey({}, trigger, "s0-prometheus")).toBe("mine");
+    expect(seriesKey({}, { name: "", metadata: { interceptorRoute: "chat" } }, "s0-external-push")).toBe("in_flight");
     expect(seriesKey({}, { name: "", metadata: {} }, "s0-prometheus")).toBe("s0-prometheus");
   });
 });

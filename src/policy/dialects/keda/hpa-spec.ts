@@ -2,6 +2,7 @@ import type { Json } from "../../../model/index.ts";
 import { compileSpec, defaultSpec, type HpaSpec } from "../hpa/index.ts";
 import { pausesScaleIn, pausesScaleOut } from "./annotations.ts";
 import { COMPOSITE_METRIC } from "./metric-name.ts";
+import { quantityText } from "./metric-value.ts";
 import { documentOf, hpaBounds, type ScaledObject } from "./scaled-object.ts";
 import type { TriggerTarget } from "./triggers/trigger.ts";
 
@@ -44,8 +45,7 @@ function hpaDocument(scaledObject: ScaledObject): Document {
 export const hpaSpec = (scaledObject: ScaledObject): HpaSpec => compileSpec(defaultSpec(hpaDocument(scaledObject)));
 
 function targetDocument({ type, value }: TriggerTarget): Document {
-  // Three decimals, as KEDA writes targets.
-  const quantity = Number.isInteger(value) ? String(value) : value.toFixed(3);
+  const quantity = quantityText(value);
   return type === "Value" ? { type, value: quantity } : { type, averageValue: quantity };
 }
 

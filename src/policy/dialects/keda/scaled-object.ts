@@ -2,7 +2,7 @@ import type { Json, Manifest, Ms } from "../../../model/index.ts";
 import { isFallbackUsable } from "./fallback.ts";
 import { compileFormula, type Formula } from "./formula/formula.ts";
 import { parseFloat64 } from "./go.ts";
-import { metricTargetType } from "./metric-value.ts";
+import { metricMilli, metricTargetType } from "./metric-value.ts";
 import { isUsingModifiers } from "./modifiers.ts";
 import { triggerMetric } from "./triggers/index.ts";
 import { resourceMetric } from "./triggers/resource.ts";
@@ -241,7 +241,8 @@ function modifierIssues(modifiers: ScalingModifiers | null, triggers: readonly T
   const target = parseFloat64(modifiers.target);
   if (modifiers.formula === "") report("formula", "is missing; scalingModifiers need one");
   if (modifiers.target === "") report("target", "is missing; a formula needs a target");
-  else if (target === null || !(target > 0)) report("target", `is ${JSON.stringify(modifiers.target)}; give a number above 0`);
+  else if (target === null || Number(metricMilli(target)) === 0)
+    report("target", `is ${JSON.stringify(modifiers.target)}; give a number above 0`);
   if (modifiers.activationTarget !== "" && parseFloat64(modifiers.activationTarget) === null) {
     report("activationTarget", `is ${JSON.stringify(modifiers.activationTarget)}; give a number`);
   }
@@ -268,7 +269,9 @@ export function metadataIssues(triggers: readonly Trigger[], asMetricSource: boo
       else {
         metricTargetType(trigger.metricType);
         const { metadata, authenticationRef } = trigger;
-        triggerMetric(trigger.type, { index, metadata, hasUnknownAuth: authenticationRef !== null, asMetricSource });
+        const { target } = triggerMetric(trigger.type, { index, metadata, hasUnknownAuth: authenticationRef !== null, asMetricSource });
+        if (!asMetricSource && Number(metricMilli(target)) === 0)
+          throw new KedaError(`its target is ${target}; the HPA takes targets from 0.001 up`);
       }
       return [];
     } catch (error) {

@@ -1,6 +1,7 @@
 import { signalOfMetric } from "../../../engine/index.ts";
 import { type Endpoint, isSignalName, type Manifest, type SignalName } from "../../../model/index.ts";
 import { isAdditive } from "../../reading.ts";
+import { isHttpScaler } from "./triggers/external.ts";
 import type { Trigger } from "./words.ts";
 
 /** `sum(x)`, `avg(x)` or `x`, with labels: what one metric's name says the whole query means. */
@@ -21,7 +22,7 @@ export function signalOfQuery(query: string): SignalName | null {
  * Under which name a trigger's value is looked up, through `endpoint.metrics`: its `name`, `metadata.metricName`,
  * `metadata.query` and generated metric name are tried in this order,
  * 1. as a key of `endpoint.metrics`, then as a metric inside the query that is such a key;
- * 2. as a signal of ours, then as a query that is one by itself;
+ * 2. as a signal of ours, then as a query that is one by itself; the HTTP add-on's scaler reads requests in flight;
  * 3. else the name, or the generated metric name, stands for a series of its own.
  */
 export function seriesKey(
@@ -38,6 +39,7 @@ export function seriesKey(
     inside.find(isMapped) ??
     candidates.find(isSignalName) ??
     signalOfQuery(query) ??
+    (isHttpScaler(metadata) ? "in_flight" : undefined) ??
     (name === "" ? metricName : name)
   );
 }

@@ -1,4 +1,5 @@
 import { indexedMetricName } from "../metric-name.ts";
+import { HTTP_DEFAULTS } from "../version.ts";
 import { KedaError } from "../words.ts";
 import { parametersOf, type TriggerConfig, type TriggerKind, type TriggerMetric } from "./trigger.ts";
 
@@ -26,19 +27,25 @@ export function externalMetrics(index: number, specs: readonly ExternalMetricSpe
 export const externalValue = (values: readonly { readonly metricValue?: number; readonly metricValueFloat?: number }[]): number =>
   values.reduce((sum, { metricValue, metricValueFloat }) => sum + preferFloat(metricValueFloat, metricValue), 0);
 
+/** The HTTP add-on's scaler, told by what its triggers name. */
+export const isHttpScaler = (metadata: TriggerConfig["metadata"]): boolean =>
+  ["interceptorRoute", "httpScaledObject", "interceptorTargetPendingRequests"].some((name) => Object.hasOwn(metadata, name));
+
+const TARGETS = ["targetValue", "targetSize", "threshold", "interceptorTargetPendingRequests"] as const;
+
 /**
  * Without the scaler itself its metric's name and target are not known. Metadata may say them (`metricName`, and `targetValue`,
- * `targetSize` or `threshold`), as scalers commonly do; without them the target is 1 per replica.
+ * `targetSize` or `threshold`), as scalers commonly do; without them the target is 1 per replica, or the HTTP add-on's default.
  */
 export const externalTrigger: TriggerKind = {
   types: ["external", "external-push"],
   metric(config: TriggerConfig, type): TriggerMetric {
     const parameters = parametersOf(type, config);
     parameters.required("scalerAddress");
-    const named = ["targetValue", "targetSize", "threshold"].find((name) => parameters.has(name));
+    const named = TARGETS.find((name) => parameters.has(name));
     return {
       name: indexedMetricName(config.index, parameters.text("metricName", type)),
-      target: named === undefined ? 1 : parameters.float(named, 1),
+      target: named === undefined ? (isHttpScaler(config.metadata) ? HTTP_DEFAULTS.targetValue : 1) : parameters.float(named, 1),
       activation: 0,
     };
   },

@@ -1,4 +1,5 @@
-import type { Json } from "../../../../model/index.ts";
+import { type Json, messageOf } from "../../../../model/index.ts";
+import { parseQuantity } from "../../hpa/index.ts";
 import { parseInteger } from "../go.ts";
 import { KedaError, type Trigger } from "../words.ts";
 
@@ -19,7 +20,14 @@ export function resourceMetric({ type, metricType, metadata }: Trigger): { reado
 }
 
 function targetOf(metricType: string, value: string, refuse: (what: string) => KedaError): { readonly [key: string]: Json } {
-  if (metricType === "AverageValue") return { type: metricType, averageValue: value };
+  if (metricType === "AverageValue") {
+    try {
+      parseQuantity(value);
+    } catch (error) {
+      throw refuse(messageOf(error));
+    }
+    return { type: metricType, averageValue: value };
+  }
   if (metricType !== "Utilization") throw refuse(`metricType is ${JSON.stringify(metricType)}; use Utilization or AverageValue`);
   const percent = parseInteger(value);
   if (percent === null || percent <= 0) throw refuse(`value is ${JSON.stringify(value)}; give a whole percentage above 0`);

@@ -60,6 +60,12 @@ export interface Parameters {
   has(name: string, sources?: Sources): boolean;
 }
 
+/** Go would take NaN and Inf too; nothing can be compared with those. */
+function finite(text: string): number | null {
+  const value = parseFloat64(text);
+  return value !== null && Number.isFinite(value) ? value : null;
+}
+
 /** Stands for a parameter that an unseen authentication may give. */
 const UNSEEN = "";
 
@@ -97,7 +103,7 @@ export function parametersOf(type: string, { metadata, auth = {}, env = {}, hasU
     },
     text: (name, fallback, sources = "T") => look(name, sources) ?? fallback,
     integer: (name, fallback) => parsed(name, fallback, parseInteger, "a whole number"),
-    float: (name, fallback) => parsed(name, fallback, parseFloat64, "a number"),
+    float: (name, fallback) => parsed(name, fallback, finite, "a number"),
     bool: (name, fallback) => parsed(name, fallback, parseBool, "true or false"),
     oneOf(name, values, fallback, sources = "T") {
       const text = look(name, sources) || fallback;

@@ -37,6 +37,7 @@ describe("metric, target and activation of", () => {
     ["cron", { timezone: "UTC", start: "0 1 * * *", end: "0 2 * * *", desiredReplicas: "4" }, "s1-cron-UTC-01xxx-02xxx", 1, 0],
     ["kubernetes-workload", { podSelector: "app=x", value: "2" }, "s1-workload-default", 2, 0],
     ["external", { scalerAddress: "h:9090", targetValue: "6" }, "s1-external", 6, 0],
+    ["external-push", { scalerAddress: "h:9090", interceptorRoute: "chat" }, "s1-external-push", 100, 0],
     ["nsq", { nsqLookupdHTTPAddresses: "n", topic: "t", channel: "c" }, "s1-nsq", 10, 0],
   ])("%s", (type, metadata, name, target, activation) => {
     expect(triggerMetric(type, config(metadata))).toMatchObject({ name, target, activation });
@@ -45,6 +46,7 @@ describe("metric, target and activation of", () => {
   it.each<[string, Record<string, string>, string]>([
     ["prometheus", { serverAddress: "s", query: "q" }, "threshold is missing"],
     ["prometheus", { serverAddress: "s", query: "q", threshold: "many" }, 'threshold is "many"; give a number'],
+    ["prometheus", { serverAddress: "s", query: "q", threshold: "NaN" }, "give a number"],
     ["rabbitmq", { host: "amqp://h", queueName: "q", mode: "MessageRate", value: "1" }, "needs protocol http"],
     ["rabbitmq", { host: "http://h", queueName: "q", queueLength: "1", mode: "QueueLength" }, "queueLength excludes mode"],
     ["rabbitmq", { host: "ftp://h", queueName: "q" }, "has no scheme"],
