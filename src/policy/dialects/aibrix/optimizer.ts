@@ -27,7 +27,7 @@ export function markOf(marks: readonly number[], value: number): number {
 }
 
 /** Loads that fall on the same cell of the profiles are one; each cell goes to one GPU type as a whole. */
-export function cellsOf(
+function cellsOf(
   profile: Profile,
   loads: readonly Load[],
 ): readonly { readonly output: number; readonly input: number; readonly rate: number }[] {

@@ -1,8 +1,8 @@
 import type { Json, Manifest, Ms } from "../../../model/index.ts";
 import { goDurationMs } from "../kpa/index.ts";
 
-export type Strategy = "HPA" | "KPA" | "APA";
-export type SourceType = "pod" | "resource" | "custom" | "external" | "domain";
+type Strategy = "HPA" | "KPA" | "APA";
+type SourceType = "pod" | "resource" | "custom" | "external" | "domain";
 
 export interface MetricSource {
   readonly type: SourceType;

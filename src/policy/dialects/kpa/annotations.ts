@@ -2,7 +2,7 @@ import type { Ms } from "../../../model/index.ts";
 import { choice, count, duration, HOUR_MS, number, type Parsed } from "./values.ts";
 
 export const PREFIX = "autoscaling.knative.dev/";
-export const PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline";
+const PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline";
 export const KPA_CLASS = "kpa.autoscaling.knative.dev";
 export const HPA_CLASS = "hpa.autoscaling.knative.dev";
 

@@ -1,11 +1,8 @@
 /** Knative's pod autoscaler (class kpa): its own functions, and a Policy made of them. */
 export {
-  type Aggregation,
-  type AnnotationIssue,
   annotationKey,
   HPA_CLASS,
   KPA_CLASS,
-  type KpaAnnotations,
   PREFIX as KNATIVE_PREFIX,
   parseAnnotations,
 } from "./annotations.ts";
@@ -21,23 +18,19 @@ export {
   smoothingCoefficient,
   weightedAverage,
 } from "./bucket-window.ts";
-export { type ConfigIssue, parseConfig } from "./config-map.ts";
+export { parseConfig } from "./config-map.ts";
 export {
   activatorCount,
   type DeciderSpec,
-  type DeciderState,
-  initialExcessBurstCapacity,
-  type ScaleResult,
   type ScalingMetric,
   sampleSize,
   scale,
   startDecider,
-  TICK_MS,
 } from "./decider.ts";
 export { kpaDialect } from "./dialect.ts";
-export { currentMax, type MaxWindow, maxTimeWindow, maxWindow, recordMax, recordMaxAt } from "./max-window.ts";
-export { configOf, type KpaOptions, kpaPolicy, settingsOf } from "./policy.ts";
-export { type Active, type Applied, type ApplyInput, applyScale, type Path } from "./scaler.ts";
+export { currentMax, maxTimeWindow, maxWindow, recordMax, recordMaxAt } from "./max-window.ts";
+export { kpaPolicy, settingsOf } from "./policy.ts";
+export { type Active, applyScale } from "./scaler.ts";
 export {
   initialScale,
   KPA_DEFAULTS,
@@ -47,5 +40,4 @@ export {
   resolveSettings,
   resolveTarget,
 } from "./settings.ts";
-export { activeThreshold, nextActive, nextPath } from "./status.ts";
 export { goDurationMs } from "./values.ts";

@@ -11,7 +11,7 @@ const SIGNAL = { concurrency: "in_flight", rps: "request_rate" } as const satisf
 /** What engines report, which together is the concurrency of a replica. */
 const IN_ENGINE = ["running", "waiting"] as const;
 
-export function signalOf(endpoint: Endpoint, metric: ScalingMetric): string {
+function signalOf(endpoint: Endpoint, metric: ScalingMetric): string {
   return Object.hasOwn(endpoint.metrics, metric) ? (endpoint.metrics[metric] as string) : SIGNAL[metric];
 }
 

@@ -45,7 +45,7 @@ export function settingsOf(manifest: Manifest, config: KpaConfig = configOf(mani
   return resolveSettings(parseAnnotations(manifest.annotations ?? {}).values, revision, config);
 }
 
-export function configOf({ spec: { config } }: Manifest): KpaConfig {
+function configOf({ spec: { config } }: Manifest): KpaConfig {
   return config === undefined ? KPA_DEFAULTS : parseConfig(config as unknown as Readonly<Record<string, string>>).config;
 }
 

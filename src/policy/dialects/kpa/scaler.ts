@@ -31,7 +31,7 @@ export interface Applied {
   readonly asyncProbe: boolean;
   readonly reason: ApplyReason;
 }
-export type ApplyReason =
+type ApplyReason =
   | "unknown"
   | "scaled"
   | "bounded"
@@ -89,7 +89,7 @@ export function applyScale(input: ApplyInput, settings: KpaSettings): Applied {
 }
 
 /** Until the target first had its initial scale, that is a minimum too. */
-export function appliedBounds(settings: KpaSettings, initialized: boolean): { readonly min: number; readonly max: number } {
+function appliedBounds(settings: KpaSettings, initialized: boolean): { readonly min: number; readonly max: number } {
   const { initialScale, minScale, maxScale, reachable } = settings;
   const starting = initialScale > 1 && !initialized && reachable;
   return { min: starting ? Math.max(minScale, initialScale) : minScale, max: maxScale };

@@ -15,7 +15,7 @@ interface State {
 const TOGETHER = "all";
 
 /** Which pool of the endpoint is which unit: the one of that name, else of that role, else the one at the same place. */
-export function poolsOf(endpoint: Endpoint, target: Target): readonly string[] {
+function poolsOf(endpoint: Endpoint, target: Target): readonly string[] {
   if (target.kind === "homogeneous") return [endpoint.pools[0]?.name ?? "default"];
   return target.units.map(({ name }, at) => {
     const named = endpoint.pools.find((pool) => pool.name === name) ?? endpoint.pools.find((pool) => pool.role === name);

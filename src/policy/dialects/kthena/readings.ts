@@ -11,7 +11,7 @@ export function metricName(endpoint: Endpoint, { name, scrapeName }: Pick<Metric
 
 /** Metrics whose values over several units are averaged by replicas; others add up. */
 const RATIO_SUFFIXES = ["_utilization", "_usage", "_ratio", "_percent", "_saturation"];
-export const isRatio = (name: string): boolean => RATIO_SUFFIXES.some((suffix) => name.toLowerCase().endsWith(suffix));
+const isRatio = (name: string): boolean => RATIO_SUFFIXES.some((suffix) => name.toLowerCase().endsWith(suffix));
 
 /** What one pool's replicas are to the collector; a failed one spoils the reading, as the original leaves the whole group out. */
 function podsOf(replicas: readonly Replica[]): { readonly ready: readonly string[]; readonly unready: number; readonly failed: boolean } {
