@@ -58,7 +58,6 @@ export interface Fleet {
   rearm(replica: SimulatedReplica): void;
   /** Nothing is in flight on it any more. */
   emptied(replica: SimulatedReplica, nowMs: Ms): void;
-  state(): FleetState;
   /** Engine tokens over all replicas that ever were. */
   genTokens(): number;
   preemptions(): number;
@@ -454,7 +453,6 @@ export function createFleet(settings: Settings, queue: EventQueue, luck: Luck, e
     replicas: () => pools.flatMap(({ replicas }) => replicas.map((replica) => replica.tell())),
     rearm,
     emptied,
-    state,
     genTokens: () =>
       pools.reduce((sum, own) => own.replicas.reduce((all, one) => all + one.engine.counters.genTokens, sum), past.genTokens),
     preemptions: () =>

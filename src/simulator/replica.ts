@@ -33,8 +33,6 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
   readinessSinceMs: Ms;
   /** Of a fleet being replaced. */
   outdated = false;
-  /** To sleep once it is up. */
-  forStandby = false;
   /** The engine stands still until then. */
   hangsUntilMs: Ms = Number.NEGATIVE_INFINITY;
   hangsSinceMs: Ms = Number.NEGATIVE_INFINITY;
@@ -55,6 +53,7 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
   private readonly ending = new Int32Array(horizonSteps);
   private passedStep = 0;
   private told: Replica | null = null;
+  private sleeps = false;
 
   constructor(id: string, pool: string, config: EngineConfig, events: ReplicaEvents, nowMs: Ms, withHistograms: boolean) {
     this.id = id;
@@ -73,6 +72,15 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
     return this.requests.size;
   }
 
+  /** To sleep once it is up, or once it is empty. */
+  get forStandby(): boolean {
+    return this.sleeps;
+  }
+  set forStandby(sleeps: boolean) {
+    this.sleeps = sleeps;
+    this.told = null;
+  }
+
   /** Changes what the platform tells of it. */
   enter(state: ReplicaState, stage: Stage | null, nowMs: Ms): void {
     if ((state === "ready") !== (this.state === "ready")) this.readinessSinceMs = nowMs;
@@ -88,13 +96,14 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
     this.told = null;
   }
 
-  /** As the platform tells it; the same object until something changes. */
+  /** As the platform tells it; the same object until something changes. One that starts only to sleep counts as asleep. */
   tell(): Replica {
+    const sleeps = this.forStandby && this.state === "starting";
     this.told ??= {
       id: this.id,
       pool: this.pool,
-      state: this.state,
-      ...(this.stage === null ? {} : { stage: this.stage }),
+      state: sleeps ? "standby" : this.state,
+      ...(this.stage === null || sleeps ? {} : { stage: this.stage }),
       entered: { ...this.entered },
       readiness: { status: this.state === "ready", sinceMs: this.readinessSinceMs },
       ...(this.trouble === null || this.trouble === undefined ? {} : { trouble: this.trouble }),
