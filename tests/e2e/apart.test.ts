@@ -2,6 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
 import type { ControllerView, EndpointView, Point } from "../../src/controller/index.ts";
+import { openHistory } from "../../src/history/index.ts";
+import type { LoadReport } from "../../src/load/index.ts";
 import type { DoorTotals } from "../../src/model/index.ts";
 import { alive, folder, freePorts, type Running, run, start, until } from "./tidegate.ts";
 
@@ -18,7 +20,7 @@ kind: Endpoint
 metadata: { name: chat }
 spec:
   model: ${model}
-  engine: { kind: emulated, profile: 8B, coldStart: 10s, seed: 7, maxNumSeqs: 8 }
+  engine: { kind: emulated, profile: 8B, coldStart: 10s, seed: 7 }
   platform: { kind: process }
   replicas: ${replicas}
   objective: { attainment: 0.99, timeToFirstToken: 2s, timePerOutputToken: 100ms }
@@ -92,7 +94,7 @@ async function controller(text: string, speed: number, gateways: readonly { read
 
 /** Requests at a constant pace, so that whoever counts them twice or not at all wants another number of replicas. */
 const steady = (seconds: number, perSecond: number) =>
-  `arrival_s,prompt_tokens,output_tokens\n${Array.from({ length: seconds * perSecond }, (_, at) => `${(at / perSecond).toFixed(3)},400,100`).join("\n")}\n`;
+  `arrival_s,prompt_tokens,output_tokens\n${Array.from({ length: seconds * perSecond }, (_, at) => `${(at / perSecond).toFixed(3)},400,40`).join("\n")}\n`;
 
 const chat = (url: string, asked = model) =>
   fetch(`${url}/v1/chat/completions`, {
@@ -100,59 +102,86 @@ const chat = (url: string, asked = model) =>
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ model: asked, messages: [{ role: "user", content: "hello there" }], max_tokens: 8, ignore_eos: true }),
   });
+/** Arrivals in all the slots that decisions were given. */
+function toldArrivals(state: string): number {
+  const history = openHistory(state, { readOnly: true });
+  try {
+    const slots = [...history.entries("chat")].flatMap((entry) => (entry.kind === "decision" ? (entry.observation.slots ?? []) : []));
+    return slots.reduce((total, slot) => total + slot.arrivals, 0);
+  } finally {
+    history.close();
+  }
+}
 const pause = (realMs: number) => new Promise((resolve) => setTimeout(resolve, realMs));
 
-it("two gateways are summed; kill -9 of the controller under load: serving goes on, and the next one adopts all and changes no count", async () => {
-  const speed = 8;
+it("two gateways are summed; kill -9 of the controller under load: serving goes on, and the next one adopts all and changes no count", {
+  timeout: 240_000,
+  retry: 1,
+}, async () => {
+  const speed = 4;
   const first = await gateway(speed);
-  await pause(1000); // leaves the clocks of the two, which run from their own starts, seven seconds apart
+  await pause(1000); // leaves the clocks of the two, which run from their own starts, three seconds apart
   const second = await gateway(speed);
-  const apart = await controller(config("{ kind: slo, interval: 5s, coldStart: 10s }", "{ min: 1, max: 6 }"), speed, [first, second]);
+  const rules = "rules: [{ signal: request_rate, target: 1.5 }], behavior: { scaleUp: { stabilizationWindowSeconds: 15 } }";
+  const apart = await controller(config(`{ kind: signals, interval: 5s, ${rules} }`, "{ min: 1, max: 6 }"), speed, [first, second]);
   const killed = apart.begin();
   await until(apart.view, ({ now }) => now?.ready === 1, 40_000);
 
-  const [seconds, perSecond] = [280, 4];
-  const trace = apart.home.write("steady.csv", steady(seconds, perSecond));
-  const startedAt = Date.now();
-  const untilSecond = (at: number) => pause(startedAt + (1000 * at) / speed - Date.now());
-  const loads = Promise.all(
-    [first, second].map(({ url }) => run(["load", trace, "--url", url, "--model", model, "--speed", `${speed}`, "-o", "json"])),
+  const perSecond = 1.75; // of each: both together want 2.33 replicas, one alone 1.17
+  const trace = apart.home.write("steady.csv", steady(3_000, perSecond));
+  const loads = [first, second].map(({ url }) =>
+    start(["load", trace, "--url", url, "--model", model, "--speed", `${speed}`, "-o", "json"]),
   );
-  await untilSecond(140);
-  const before = await apart.view();
-  const count = before.now?.wanted as number;
-  expect(count).toBeGreaterThan(1);
-  expect(before.now).toMatchObject({ ready: count, starting: 0, draining: 0 });
-  expect(Math.abs((before.now?.requestRate as number) - 2 * perSecond)).toBeLessThan(1.5);
+  cleanups.push(async () => {
+    for (const { process: child } of loads) child.kill("SIGKILL");
+    await Promise.all(loads.map(({ ended }) => ended));
+  });
+  const steadyFor = 30;
+  const count = 3;
+  await until(
+    async () => (await apart.points()).slice(-steadyFor),
+    (points) => points.length === steadyFor && points.every(({ wanted, ready }) => wanted === count && ready === count),
+    90_000,
+  );
+  const { requestRate } = await until(
+    async () => (await apart.view()).now as Point,
+    (now) => now.requestRate !== null,
+  );
+  expect(Math.abs((requestRate as number) - 2 * perSecond)).toBeLessThan(1);
   const replicas = apart.replicas();
   expect(replicas).toHaveLength(count);
   killed.process.kill("SIGKILL");
   await killed.ended;
   const atKill = await Promise.all([first.totals(), second.totals()]);
-  await untilSecond(180);
+  await pause(30_000 / speed);
   const alone = await Promise.all([first.totals(), second.totals()]);
   for (const [at, { completed, failed, rejected }] of alone.entries()) {
-    expect(completed - (atKill[at]?.completed as number)).toBeGreaterThan(20 * perSecond);
+    expect(completed - (atKill[at]?.completed as number)).toBeGreaterThan(10 * perSecond);
     expect({ failed, rejected }).toEqual({ failed: 0, rejected: 0 });
   }
 
   const restarted = apart.begin();
   const adopted = await until(apart.view, ({ now }) => now?.ready === count);
   expect(adopted.replicas.map(({ id }) => id).sort()).toEqual(replicas.map(({ id }) => id).sort());
-  await untilSecond(seconds - 5);
-  const points = await apart.points();
-  expect(points.length).toBeGreaterThan(30);
+  const points = await until(apart.points, ({ length }) => length > 45, 60_000);
   expect(new Set(points.map(({ wanted, ready }) => `${ready}/${wanted}`))).toEqual(new Set([`${count}/${count}`]));
   expect((await apart.view()).decisions.every(({ changed }) => !changed)).toBe(true);
   expect(apart.replicas()).toEqual(replicas);
 
-  for (const { code, stdout, stderr } of await loads) {
-    expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
-    expect(JSON.parse(stdout)).toMatchObject({ sent: seconds * perSecond, ok: seconds * perSecond, failed: 0 });
-  }
+  for (const { process: child } of loads) child.kill("SIGINT");
+  const reports = (await Promise.all(loads.map(({ ended }) => ended))).map(({ stdout }) => JSON.parse(stdout) as LoadReport);
+  for (const report of reports) expect(report).toMatchObject({ failed: 0, failures: [], ok: report.sent - report.cancelled });
   const last = await until(apart.view, ({ totals }) => totals !== null && totals.inFlight + totals.held === 0);
-  const all = 2 * seconds * perSecond;
-  expect(last.totals).toMatchObject({ arrived: all, completed: all, failed: 0, cancelled: 0, rejected: 0 });
+  const sum = (of: (report: LoadReport) => number) => reports.reduce((total, report) => total + of(report), 0);
+  expect(last.totals).toMatchObject({ arrived: sum(({ sent }) => sent), failed: 0, rejected: 0 });
+  expect(last.totals?.completed).toBeGreaterThanOrEqual(sum(({ ok }) => ok));
+  // What the policy was told over both lives of the controller is what arrived: nothing twice, nothing lost.
+  await until(
+    async () => toldArrivals(apart.state),
+    (told) => told >= sum(({ sent }) => sent),
+  );
+  await pause(3_000);
+  expect(toldArrivals(apart.state)).toBe(sum(({ sent }) => sent));
 
   restarted.process.kill("SIGTERM");
   expect((await restarted.ended).code).toBe(143);
@@ -161,7 +190,7 @@ it("two gateways are summed; kill -9 of the controller under load: serving goes 
     (left) => left.length === 0,
   );
   expect((await run(["replay", "--state", apart.state])).stdout).toMatch(/chat: \d+ decisions .* 0 differ/);
-}, 120_000);
+});
 
 it("kill -9 of one of two gateways: the loop holds and says so, the other serves, and the next one learns its routes", async () => {
   const speed = 8;
