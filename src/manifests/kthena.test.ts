@@ -250,7 +250,7 @@ describe("writing", () => {
     expect(intent).toMatchObject({
       min: 1,
       max: 6,
-      rules: [{ signal: "kthena:num_requests_waiting", level: 10, of: "perReplica" }],
+      rules: [{ signal: "vllm:num_requests_waiting", level: 10, of: "perReplica" }],
       scaleUp: {
         stabilizationWindowMs: 60_000,
         selectPolicy: "Max",

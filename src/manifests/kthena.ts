@@ -249,10 +249,10 @@ function intent(manifest: Manifest, of: Target | null): { readonly intent: Inten
       target: of,
       min: sum(({ min }) => min),
       max: sum(({ max }) => max),
-      rules: (units[0]?.metrics ?? []).map(({ name, target: level, source }): IntentRule => {
+      rules: (units[0]?.metrics ?? []).map(({ name, scrapeName, target: level, source }): IntentRule => {
         const query = queryOf(manifest, name);
         return {
-          signal: name,
+          signal: scrapeName,
           level,
           of: "perReplica",
           ...(source === "prometheus" ? { total: true } : {}),

@@ -112,7 +112,11 @@ function scaleSequence(input: Fields, expected: Fields): Fields {
 type WindowOperation =
   | { readonly op: "record"; readonly at: number; readonly value: number }
   | { readonly op: "average"; readonly at: number }
-  | { readonly op: "resize"; readonly at?: number; readonly windowSeconds: number };
+  | ({ readonly op: "resize"; readonly at?: number } & Fields);
+
+/** The one number of a resize besides its time, in seconds. */
+const newWindowMs = ({ op: _, at: __, ...rest }: Fields): number =>
+  (Object.values(rest).find((value) => typeof value === "number") as number) * 1000;
 
 function windowAverages(average: (window: BucketWindow, nowMs: number) => number): Runner {
   return (input, expected) => {
@@ -123,7 +127,7 @@ function windowAverages(average: (window: BucketWindow, nowMs: number) => number
       const atMs = operation.at === undefined ? lastMs : operation.at * 1000;
       lastMs = atMs;
       if (operation.op === "record") window = record(window, atMs, operation.value);
-      else if (operation.op === "resize") window = resizeWindow(window, operation.windowSeconds * 1000, atMs);
+      else if (operation.op === "resize") window = resizeWindow(window, newWindowMs(operation), atMs);
       else averages.push(near(average(window, atMs), expected));
     }
     return { averages, tolerance: expected["tolerance"] };

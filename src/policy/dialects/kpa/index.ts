@@ -35,7 +35,6 @@ export {
   initialScale,
   KPA_DEFAULTS,
   type KpaConfig,
-  type KpaSettings,
   type Reachability,
   resolveSettings,
   resolveTarget,

@@ -308,6 +308,23 @@ describe("the loop", () => {
     const fleet = run(manifest, { replicas: 0, series: (atMs) => [series(METRIC, null, 25, atMs)] });
     expect(fleet.look().after).toBe(3);
   });
+  it("finds a metric by the policy's key or by what the pods call it", () => {
+    const called = (key: string) =>
+      manifestOf({
+        metrics: [{ name: key, targetValue: "10" }],
+        homogeneousTarget: {
+          minReplicas: 1,
+          maxReplicas: 20,
+          target: { targetRef: { name: "llama" }, metricSources: { [key]: { pod: { name: "vllm:num_requests_running" } } } },
+        },
+      });
+    const look = (manifest: Manifest, metrics: Readonly<Record<string, string>>) =>
+      world(kthenaPolicy({ ...endpoint, metrics }, manifest), { startMs: START, replicas: 2, series: each(() => 20) }).look().after;
+    expect(look(called("running"), {})).toBe(4);
+    expect(look(called("load"), { load: "running" })).toBe(4);
+    expect(look(called("load"), { "vllm:num_requests_running": "running" })).toBe(4);
+    expect(look(called("load"), {})).toBe(2);
+  });
   it("gives and takes bounds", () => {
     expect(kthenaDialect.bounds(one())).toEqual({ min: 1, max: 20 });
     expect(kthenaDialect.bounds(kthenaDialect.withBounds(one(), { min: 2, max: 4 }))).toEqual({ min: 2, max: 4 });

@@ -1,12 +1,13 @@
-import type { Endpoint, Observation, Replica } from "../../../model/index.ts";
+import { type Endpoint, isSignalName, type Observation, type Replica } from "../../../model/index.ts";
 import { sumOf } from "../../reading.ts";
 import { type Readings, readingsOf, signalOf } from "../aibrix/index.ts";
 import type { MetricReading } from "./recommend.ts";
 import type { Metric } from "./settings.ts";
 
-/** The endpoint's name for a metric: by the policy's key, else by what the pods call it. */
+/** The endpoint's name for a metric: the policy's key or what the pods call it, whichever it maps or is a signal of ours. */
 export function metricName(endpoint: Endpoint, { name, scrapeName }: Pick<Metric, "name" | "scrapeName">): string {
-  return Object.hasOwn(endpoint.metrics, name) ? name : scrapeName;
+  const called = [name, scrapeName];
+  return called.find((one) => Object.hasOwn(endpoint.metrics, one)) ?? called.find(isSignalName) ?? scrapeName;
 }
 
 /** Metrics whose values over several units are averaged by replicas; others add up. */
