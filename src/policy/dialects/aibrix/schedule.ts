@@ -11,13 +11,22 @@ export interface Effective {
 
 const DAY_NAMES = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
-/** Bound once to the settings, since the formats of time zones are dear to make. */
+const MINUTE_MS = 60_000;
+
+/** Bound once to the settings, since telling local time is dear; within a minute of the clock the answer is the same. */
 export function effectiveBounds({ min, max, schedules }: Pick<AibrixSettings, "min" | "max" | "schedules">): (nowMs: Ms) => Effective {
+  const base: Effective = { min, max, schedule: null, warms: false };
+  if (schedules.length === 0) return () => base;
   const clocks = schedules.map((schedule) => ({ schedule, clock: localClock(schedule.timezone) }));
+  let known = { minute: Number.NaN, bounds: base };
   return (nowMs) => {
+    const minute = Math.floor(nowMs / MINUTE_MS);
+    if (known.minute === minute) return known.bounds;
     const active = clocks.find(({ schedule, clock }) => isActive(schedule, clock(nowMs)))?.schedule;
-    if (active === undefined) return { min, max, schedule: null, warms: false };
-    return { min: active.min ?? min, max: active.max ?? max, schedule: active.name, warms: active.min !== null };
+    const bounds =
+      active === undefined ? base : { min: active.min ?? min, max: active.max ?? max, schedule: active.name, warms: active.min !== null };
+    known = { minute, bounds };
+    return bounds;
   };
 }
 
