@@ -7,10 +7,9 @@ export {
   instancesForGroups,
   interactiveBackpressure,
   nextBatchSize,
-  type RequestGroup,
   stepBatch,
   stepInteractive,
 } from "./backpressure.ts";
 export { chironDialect } from "./dialect.ts";
 export { chironPolicy } from "./policy.ts";
-export { CHIRON_DEFAULTS, CHIRON_VERSIONS, type ChironSpec, chironSpecOf, INSTANCE_KINDS, type InstanceKind, kindOf } from "./spec.ts";
+export { CHIRON_DEFAULTS, CHIRON_VERSIONS, type ChironSpec, chironSpecOf, INSTANCE_KINDS, kindOf } from "./spec.ts";

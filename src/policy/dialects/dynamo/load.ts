@@ -104,7 +104,7 @@ export function nextTtftMs({ time, model, maxNumBatchedTokens, hitShare }: Estim
 }
 
 /** Time of the next iteration with one more request of mean length; an aggregated engine's carries its mean prefill. */
-export function nextItlMs({ time, model }: Estimator, kvTokens: number, aggregated: boolean): number {
+function nextItlMs({ time, model }: Estimator, kvTokens: number, aggregated: boolean): number {
   return time({
     prefillTokens: aggregated ? meanPrefillTokens(model) : 0,
     requests: meanDecoding(model) + 1,

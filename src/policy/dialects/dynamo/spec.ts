@@ -1,6 +1,6 @@
 import type { Json, Manifest } from "../../../model/index.ts";
 
-export type PlannerMode = "disagg" | "prefill" | "decode" | "agg";
+type PlannerMode = "disagg" | "prefill" | "decode" | "agg";
 export type OptimizationTarget = "throughput" | "latency" | "load" | "sla";
 export type PredictorKind = "constant" | "arima" | "kalman";
 

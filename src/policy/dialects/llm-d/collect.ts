@@ -23,7 +23,7 @@ export interface Pod {
 }
 
 /** The variant that a pool is: the resource of its name, or that scales it, or the only one there is for the only pool. */
-export function variantOf(endpoint: Endpoint, spec: LlmdSpec, pool: Pool) {
+function variantOf(endpoint: Endpoint, spec: LlmdSpec, pool: Pool) {
   const own = spec.variants.find(({ name, scaleTargetRef }) => name === pool.name || scaleTargetRef.name === pool.name);
   return own ?? (endpoint.pools.length === 1 && spec.variants.length === 1 ? spec.variants[0] : undefined);
 }

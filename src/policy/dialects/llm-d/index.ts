@@ -2,28 +2,17 @@
 export { llmdDialect } from "./dialect.ts";
 export { costAwareTargets } from "./optimizer.ts";
 export { llmdPolicy } from "./policy.ts";
-export {
-  createQueueModel,
-  type LatencyTarget,
-  type QueueMetrics,
-  type QueueModel,
-  type QueueShape,
-  type RequestSize,
-  type ServiceParams,
-} from "./queue-model.ts";
+export { createQueueModel } from "./queue-model.ts";
 export { analyzeQueueing, inferredTarget, latencyTarget, workloadOf } from "./queueing.ts";
-export { analyzeSaturation, inTransition, type SaturationAnalysis, saturationTargets } from "./saturation-v1.ts";
-export { analyzeTokens, balancesOf, derivedCapacity, median, noSaturationMemory, outputBucket, replicaCapacity } from "./saturation-v2.ts";
+export { analyzeSaturation, saturationTargets } from "./saturation-v1.ts";
+export { analyzeTokens, derivedCapacity, median, noSaturationMemory } from "./saturation-v2.ts";
 export {
   ANALYZERS,
   type Analyzer,
   LLMD_DEFAULTS,
   type LlmdSpec,
   llmdSpecOf,
-  queueingConfig,
   saturationConfig,
-  type VariantEntry,
-  zeroConfig,
 } from "./spec.ts";
 export { bootstrap, startTuning, type Tuned, tune } from "./tuner.ts";
 export type { CapacityBalance, ReplicaMetrics, VariantCapacity, VariantState } from "./words.ts";

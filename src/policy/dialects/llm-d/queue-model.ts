@@ -19,7 +19,7 @@ export interface LatencyTarget {
   readonly tps?: number;
 }
 
-export interface QueueMetrics {
+interface QueueMetrics {
   /** Requests per second that are served. */
   readonly throughput: number;
   readonly waitMs: number;
@@ -37,19 +37,15 @@ const EPSILON = 0.001;
 const STABLE_SHARE = 0.9;
 
 /** T(n) = alpha + n·(beta·(I + O)/(O + 1) + gamma·(I + O/2)). */
-export function iterationMs(
-  { alpha, beta, gamma }: ServiceParams,
-  { inputTokens: i, outputTokens: o }: RequestSize,
-  batch: number,
-): number {
+function iterationMs({ alpha, beta, gamma }: ServiceParams, { inputTokens: i, outputTokens: o }: RequestSize, batch: number): number {
   return alpha + batch * (beta * ((i + o) / (o + 1)) + gamma * (i + o / 2));
 }
 /** T(n) + (beta + gamma)·I; 0 without a prompt. */
-export function prefillMs(params: ServiceParams, size: RequestSize, batch: number): number {
+function prefillMs(params: ServiceParams, size: RequestSize, batch: number): number {
   return size.inputTokens === 0 ? 0 : iterationMs(params, size, batch) + (params.beta + params.gamma) * size.inputTokens;
 }
 /** T(n) + beta + gamma·(I + O/2). */
-export function decodeMs(params: ServiceParams, size: RequestSize, batch: number): number {
+function decodeMs(params: ServiceParams, size: RequestSize, batch: number): number {
   return iterationMs(params, size, batch) + params.beta + params.gamma * (size.inputTokens + size.outputTokens / 2);
 }
 

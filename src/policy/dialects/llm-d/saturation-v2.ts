@@ -2,9 +2,9 @@ import type { SaturationConfig } from "./spec.ts";
 import type { CapacityBalance, ReplicaMetrics, VariantCapacity, VariantRole, VariantState } from "./words.ts";
 
 /** Tokens in use seen while a queue stood, newest last, by accelerator, GPUs and output length. */
-export type ComputeHistory = { readonly [key: string]: readonly number[] };
+type ComputeHistory = { readonly [key: string]: readonly number[] };
 /** Capacity of one replica of a variant when it was last seen, for when none runs. */
-export type KnownCapacities = { readonly [variant: string]: number };
+type KnownCapacities = { readonly [variant: string]: number };
 export type SaturationMemory = { readonly history: ComputeHistory; readonly known: KnownCapacities };
 export const noSaturationMemory: SaturationMemory = { history: {}, known: {} };
 
@@ -26,9 +26,9 @@ const KEPT = 10;
 const BYTES_PER_TOKEN = 4;
 
 /** Where the compute-bound capacity comes from. */
-export type K2Source = "observed" | "historical" | "derived" | "k1";
+type K2Source = "observed" | "historical" | "derived" | "k1";
 
-export interface ReplicaCapacity {
+interface ReplicaCapacity {
   readonly podName: string;
   readonly variantName: string;
   /** Bounds by memory and by compute, in tokens; the smaller one is the capacity. */
@@ -39,7 +39,7 @@ export interface ReplicaCapacity {
   readonly demand: number;
 }
 
-export const outputBucket = (avgOutputTokens: number): "short" | "medium" | "long" =>
+const outputBucket = (avgOutputTokens: number): "short" | "medium" | "long" =>
   avgOutputTokens < 100 ? "short" : avgOutputTokens < 500 ? "medium" : "long";
 
 /**
@@ -57,7 +57,7 @@ export function derivedCapacity(params: EngineParams, avgInputTokens: number, av
  * k2 = tokens in use while the queue is at its threshold (remembered), else the mean of the last ten such, else derived, else k1.
  * @returns null where it is not known how many tokens fit
  */
-export function replicaCapacity(
+function replicaCapacity(
   replica: ReplicaMetrics,
   config: SaturationConfig,
   state: Pick<VariantState, "acceleratorName" | "gpusPerReplica">,
@@ -164,7 +164,7 @@ function workloadOf(
  * One balance per role where prefill and decode are apart, else one of all: required = demand / scaleUpThreshold - supply of
  * ready and pending replicas; spare = supply of ready ones - demand / scaleDownBoundary.
  */
-export function balancesOf(
+function balancesOf(
   variants: readonly VariantCapacity[],
   queuedOf: (role: VariantRole) => number,
   { scaleUpThreshold, scaleDownBoundary }: Pick<SaturationConfig, "scaleUpThreshold" | "scaleDownBoundary">,

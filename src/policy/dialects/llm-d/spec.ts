@@ -5,7 +5,7 @@ export const ANALYZERS = ["saturation-v1", "saturation-v2", "queueing-model"] as
 export type Analyzer = (typeof ANALYZERS)[number];
 
 /** An entry of `wva-saturation-scaling-config`; all but "default" say in `model_id` and `namespace` whom they are about. */
-export interface SaturationEntry {
+interface SaturationEntry {
   readonly model_id?: string;
   readonly namespace?: string;
   readonly kvCacheThreshold?: number;
@@ -21,7 +21,7 @@ export interface SaturationEntry {
   readonly analyzers?: readonly AnalyzerEntry[];
   readonly scaleToZero?: { readonly enabled?: boolean };
 }
-export interface AnalyzerEntry {
+interface AnalyzerEntry {
   readonly type?: string;
   readonly name?: string;
   readonly enabled?: boolean;
@@ -31,7 +31,7 @@ export interface AnalyzerEntry {
 }
 
 /** An entry of `wva-queueing-model-config`. Targets in ms; both or none. */
-export interface QueueingEntry {
+interface QueueingEntry {
   readonly model_id?: string;
   readonly namespace?: string;
   readonly sloMultiplier?: number;
@@ -41,7 +41,7 @@ export interface QueueingEntry {
 }
 
 /** An entry of `wva-model-scale-to-zero-config`. */
-export interface ZeroEntry {
+interface ZeroEntry {
   readonly model_id?: string;
   readonly namespace?: string;
   readonly enable_scale_to_zero?: boolean;
@@ -50,7 +50,7 @@ export interface ZeroEntry {
 }
 
 /** A VariantAutoscaling resource. */
-export interface VariantEntry {
+interface VariantEntry {
   readonly name: string;
   readonly scaleTargetRef: { readonly apiVersion?: string; readonly kind: string; readonly name: string };
   readonly modelID: string;

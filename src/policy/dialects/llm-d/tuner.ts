@@ -56,7 +56,7 @@ const diagonal = (vector: Vector) => [vector[0], 0, 0, 0, vector[1], 0, 0, 0, ve
  * The same under load: what an iteration takes beyond alpha is the batch's, whose size Little's law gives. With two observations for
  * three unknowns gamma is taken as the default guess has it, relative to beta.
  */
-export function loadedStart({ arrivalRate, ttftMs, itlMs, inputTokens: i, outputTokens: o }: Environment): ServiceParams | null {
+function loadedStart({ arrivalRate, ttftMs, itlMs, inputTokens: i, outputTokens: o }: Environment): ServiceParams | null {
   if (!(ttftMs > itlMs && itlMs > 0 && i > 0 && o > 0)) return null;
   const ratio = DEFAULT_PARAMS[2] / DEFAULT_PARAMS[1];
   const beta = (ttftMs - itlMs) / i / (1 + ratio);

@@ -23,9 +23,9 @@ export const llmEndpoint = (pools: readonly Pool[], over: Partial<Endpoint> = {}
 });
 
 /** What a replica's page says; a name left out is absent. */
-export type Page = Readonly<Record<string, number | Histogram>>;
+type Page = Readonly<Record<string, number | Histogram>>;
 
-export const seriesOf = (subject: Subject, name: string, value: number | Histogram, atMs: Ms, windowMs: Ms = 0): Series => {
+const seriesOf = (subject: Subject, name: string, value: number | Histogram, atMs: Ms, windowMs: Ms = 0): Series => {
   const sample = { atMs, windowMs, value };
   return { name, subject, samples: [sample], latest: sample, fault: null };
 };
@@ -90,7 +90,7 @@ export function observe(
 }
 
 /** A histogram of `count` observations of one value in seconds. */
-export const latencies = (seconds: number, count: number): Histogram => ({ bounds: [seconds], counts: [count, 0], sum: seconds * count });
+const latencies = (seconds: number, count: number): Histogram => ({ bounds: [seconds], counts: [count, 0], sum: seconds * count });
 
 export interface FleetOptions {
   /** Requests per second of one replica, its sequences then, its KV tokens. */

@@ -1,10 +1,9 @@
 /** What the dialects of LLM autoscalers need of an Observation and of an engine. */
-export { type EngineLimits, engineLimits, profileOf } from "./engine-limits.ts";
+export { engineLimits, profileOf } from "./engine-limits.ts";
 export {
   decodeRate,
   type EngineRate,
   type EngineShape,
-  type Iteration,
   type IterationTime,
   mixedRate,
   prefillMs,
