@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { iterationMs, prefillAttentionMs } from "../engine/index.ts";
+import { createEngine, iterationMs, prefillAttentionMs } from "../engine/index.ts";
 import type { Endpoint, Observation } from "../model/index.ts";
 import { createSimulation, defaultEngine, type Fault, type SimulationOptions, simulate } from "./index.ts";
 import { endpoint, options, poisson, pool, profile, row, scripted, simulated, to } from "./world.fixture.ts";
@@ -25,6 +25,28 @@ it("requests of one moment are prefilled together and decode together", () => {
   let expected = prefillMs(800);
   for (let at = 0; at < 19; at++) expected += decodeMs(8, 8 * (100 + at));
   expect(whole.e2e.meanMs).toBeCloseTo(expected, 6);
+});
+
+it("a fleet of one is its engine alone, to the last bit", () => {
+  const trace = poisson(9, 3_000, 12, sizes);
+  const alone = createEngine({ ...engine, kvCapacityTokens: 30_000 });
+  let sumMs = 0;
+  for (const request of trace) alone.submit({ ...request, prefixHitTokens: 0 }, request.arrivalMs);
+  alone.advance(Number.POSITIVE_INFINITY, {
+    finished: (sequence, atMs) => {
+      sumMs += atMs - sequence.arrivedMs;
+    },
+  });
+  const { whole, engine: done } = simulate(
+    options({
+      trace,
+      pools: { default: simulated({ engine: { ...engine, kvCapacityTokens: 30_000 } }) },
+      policy: scripted([], { needs: [{ name: "running", per: "replica", sampleEveryMs: 700 }] }),
+    }),
+  );
+  expect(alone.counters.preemptions).toBeGreaterThan(0);
+  expect(done).toEqual({ genTokens: alone.counters.genTokens, preemptions: alone.counters.preemptions });
+  expect(whole.e2e.meanMs).toBe(sumMs / 3_000);
 });
 
 it("bills from the request to the end: a start, service, and what drains", () => {
