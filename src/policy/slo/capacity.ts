@@ -13,6 +13,14 @@ export type EngineFit = {
   readonly logScale: number;
   readonly kvPerSequence: number | null;
   readonly maxRunning: number | null;
+  /** Stretches that are too short to be a sample each, summed; `looks`: moments at which the running batch was seen. */
+  readonly pending: {
+    readonly seconds: number;
+    readonly running: number;
+    readonly prefill: number;
+    readonly output: number;
+    readonly looks: number;
+  };
 };
 
 /** What one ready replica, or the fleet's average one, was seen doing. Rates per second. */
@@ -31,21 +39,56 @@ const SCALE_BOUND = Math.log(200);
 /** No coefficient leaves the scaled prior by more than this factor. */
 const SHAPE_BOUND = 30;
 
-export const noFit: EngineFit = { moments: [0, 0, 0, 0, 0, 0, 0, 0, 0], weight: 0, logScale: 0, kvPerSequence: null, maxRunning: null };
+const NO_PENDING = { seconds: 0, running: 0, prefill: 0, output: 0, looks: 0 };
+/** Running sequences that must have been counted before a mean of them is worth anything: its error is one over the root of it. */
+const LEAST_COUNTED = 30;
+
+export const noFit: EngineFit = {
+  moments: [0, 0, 0, 0, 0, 0, 0, 0, 0],
+  weight: 0,
+  logScale: 0,
+  kvPerSequence: null,
+  maxRunning: null,
+  pending: NO_PENDING,
+};
+
+/**
+ * Takes in a stretch of one replica. The running batch is seen at moments only, so that stretches are joined, over replicas and time,
+ * until enough sequences were counted: a mean of few moments is noise, and one that is taken only where it is not 0 is biased.
+ */
+export function learnStretch(fit: EngineFit, seconds: number, looks: number, sample: EngineSample): EngineFit {
+  const before = fit.pending;
+  const pending = {
+    seconds: before.seconds + seconds,
+    running: before.running + sample.running * seconds,
+    prefill: before.prefill + sample.prefill * seconds,
+    output: before.output + sample.output * seconds,
+    looks: before.looks + looks,
+  };
+  if ((pending.running / pending.seconds) * pending.looks < LEAST_COUNTED) return { ...fit, pending };
+  const each = (sum: number) => sum / pending.seconds;
+  return learnEngine(
+    { ...fit, pending: NO_PENDING },
+    { running: each(pending.running), prefill: each(pending.prefill), output: each(pending.output) },
+  );
+}
 
 /**
  * Takes one sample in. Robust: a sample more than a factor of 2 from what is expected counts as at that factor once 20 are in, so
  * that a stall moves little and a real change moves all of it within some samples.
  */
 export function learnEngine(fit: EngineFit, sample: EngineSample): EngineFit {
-  const { running, prefill, output } = sample;
-  if (!(running >= 0.2) || !(output > 0) || !(prefill >= 0)) return fit;
-  const seen = running / output;
+  const { prefill, output } = sample;
+  if (!(sample.running > 0) || !(output > 0) || !(prefill >= 0)) return fit;
+  const seen = sample.running / output;
+  // An engine with nothing to run does not iterate: what is seen over all time happens in the busy part of it alone.
+  const busy = 1 - Math.exp(-sample.running);
+  const running = sample.running / busy;
   if (!(seen > 1e-4 && seen < 30)) return fit;
   const before = coefficients(fit);
-  const expected = iteration(before, running, prefill * seen);
+  const expected = iteration(before, running, (prefill * seen) / busy);
   const time = fit.weight > 20 ? Math.min(2 * expected, Math.max(expected / 2, seen)) : seen;
-  const perIteration = prefill * time;
+  const perIteration = (prefill * time) / busy;
   const scale = Math.log(time / iteration(PRIOR, running, perIteration));
   const keep = 1 - 1 / MEMORY;
   const gain = Math.max(1 / (fit.weight + 1), 1 / 50);

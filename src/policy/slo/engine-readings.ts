@@ -1,6 +1,6 @@
 import type { Ms, Observation, Replica } from "../../model/index.ts";
 import type { Reader } from "../reading.ts";
-import { type EngineFit, learnBatch, learnEngine } from "./capacity.ts";
+import { type EngineFit, learnBatch, learnStretch } from "./capacity.ts";
 
 /** Counters of each ready replica where its present stretch began, and its running batch summed over the looks since. */
 export type Counters = {
@@ -67,7 +67,7 @@ export function learnFromReplicas(
     kept[id] = seen;
     const elapsed = (atMs - before.atMs) / 1000;
     const prefill = Math.max(0, prompt - before.prompt - Math.max(0, hits - before.hits)) / elapsed;
-    learned = learnEngine(learned, { running: total / looks, prefill, output: (gen - before.gen) / elapsed });
+    learned = learnStretch(learned, elapsed, looks, { running: total / looks, prefill, output: (gen - before.gen) / elapsed });
     samples++;
   }
   return { fit: learned, counters: kept, samples };

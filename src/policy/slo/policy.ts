@@ -5,10 +5,12 @@ import { type Memory, type Proposal, pipelinePolicy, unlimited } from "../pipeli
 import { type Reader, sumOf } from "../reading.ts";
 import { replicas as count, num, seconds } from "../words.ts";
 import { type Attainment, learnAttainment, noAttainment } from "./attainment.ts";
+import { type Bank, choose, learnBank, noBank } from "./bank.ts";
 import { coefficients, type EngineFit, learnEngine, mostRunning, noFit, type SafeLoad, type Share, safeLoad, workOf } from "./capacity.ts";
 import { addRate, addSlots, type Demand, fastWork, meanRate, noDemand, type Rate } from "./demand.ts";
 import { type Counters, learnFromReplicas } from "./engine-readings.ts";
 import { type Forecast, learnForecast, noForecast, outlook } from "./forecast.ts";
+import { FULL, latenessOf } from "./lateness.ts";
 import { allocate, size } from "./sizing.ts";
 
 type Own = {
@@ -17,6 +19,7 @@ type Own = {
   readonly counters: Counters;
   readonly fleet: Stretch;
   readonly forecast: Forecast;
+  readonly bank: Bank;
   readonly attainment: Attainment;
   readonly idleSinceMs: Ms | null;
   /** The last Observation had no ledger: what happened since the one before it is unknown. */
@@ -28,7 +31,9 @@ type Own = {
 };
 
 /** A shrink may leave the survivors at most this full. */
-const SURVIVORS = 0.92;
+const SURVIVORS = 1;
+/** Share of the error budget that the replay may spend: the rest is for what it does not see. */
+const REPLAYED_BUDGET = 0.6;
 /** A batch this large is assumed to fit until an engine says otherwise. */
 const ASSUMED_BATCH = 256;
 const PATIENCE = { least: 1, most: 8 } as const;
@@ -49,6 +54,7 @@ export function sloPolicy(endpoint: Endpoint, spec: SloPolicySpec): Policy<Json>
       counters: {},
       fleet: noStretch,
       forecast: noForecast,
+      bank: noBank,
       attainment: noAttainment,
       idleSinceMs: null,
       gap: false,
@@ -108,6 +114,22 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
   const attainment =
     now.slots === null ? before.attainment : learnAttainment(before.attainment, now.slots, endpoint.objective, load, steady);
 
+  let bank = before.bank;
+  const bySecond = new Map(demand.seconds.map((second) => [second.atMs, both(second)]));
+  if (rate !== null)
+    bank = learnBank(bank, demand.toMs ?? now.nowMs, (secondMs) => (now.slots === null ? both(rate) : (bySecond.get(secondMs) ?? 0)), {
+      lateness: latenessOf(c, mix, endpoint.objective),
+      margin: 1,
+      coldStartMs: horizonMs,
+      answerMs: Math.min(15_000, Math.max(2_000, 0.5 * mix.output * endpoint.objective.timePerOutputTokenMs)),
+      toleratedMs: endpoint.objective.timeToFirstTokenMs * 0.7,
+      min: endpoint.pools.reduce((sum, pool) => sum + pool.min, 0),
+      max: endpoint.pools.reduce((sum, pool) => sum + pool.max, 0),
+      unit: both(mix),
+    });
+  const choice = choose(bank, (1 - endpoint.objective.attainment) * REPLAYED_BUDGET, now.nowMs, horizonMs);
+  bank = { ...bank, chosen: choice.index };
+
   // Ski rental: an own shrink that had to be taken back was too early, one that lasted was not too late.
   let patience = before.patience;
   for (const pool of endpoint.pools) {
@@ -134,7 +156,7 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
   for (const group of groups) {
     const work = (of: { readonly prefill: number; readonly output: number }) => workOf(c, of, group.share);
     const safe = safeLoad(c, mix, endpoint.objective, batch, group.share);
-    const perReplica = Math.max(1e-9, safe.utilization * attainment.margin);
+    const perReplica = FULL;
     sayCapacity(say, safe, perReplica, attainment, work(mix), fit.weight);
     const names = new Set(group.pools.map((pool) => pool.name));
     const mine = (replica: Replica) => names.has(replica.pool);
@@ -155,10 +177,15 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
       otherwise = { text: "The next request wakes one replica at once.", numbers: {} };
     } else if (rate !== null) {
       const fast = fastWork(demand, work);
-      const workNow = Math.max(work(rate), now.slots === null ? 0 : fast.work);
+      const workNow = work(rate);
       const ahead = outlook(forecast, work, horizonMs, spec.quantile);
       // A level remembers what was; when nothing is asked for any more, the need falls with the fast mean's own margin at most.
-      const workAhead = ahead.upper;
+      const workAhead = choice.work;
+      say(
+        "shadow",
+        `Replayed on what was seen, ${choice.by} with ${num(choice.headroom)} times its work would have kept all but ${num(choice.late * 100)} % in time with ${num(choice.replicas, 1)} replicas in the mean: the cheapest way that holds the objective.`,
+        { headroom: choice.headroom, late: choice.late, replicas: choice.replicas, seen: bank.levels[0] ?? 0 },
+      );
       const queued = seen.queued * work(mix);
       const sized = size({
         workNow,
@@ -234,6 +261,7 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
       counters: engines.counters,
       fleet,
       forecast,
+      bank,
       attainment,
       idleSinceMs,
       gap: now.slots === null,

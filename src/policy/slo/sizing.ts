@@ -1,4 +1,5 @@
 import type { Ms, Pool } from "../../model/index.ts";
+import { drainMs } from "./bank.ts";
 
 export interface SizingInput {
   /** Work per second, in replica-seconds: present, and the upper quantile over the horizon. */
@@ -41,11 +42,11 @@ export function size(input: SizingInput): Sizing {
     queue = Math.max(0, queue + (workNow - serving * perReplica) * stepSeconds);
   }
   // New replicas pay only once they are there; draining within a quarter of the horizon keeps the extra ones few.
-  const drainMs = Math.max(toleratedMs, 15_000, horizonMs / 4);
+  const withinMs = Math.max(toleratedMs, drainMs(horizonMs));
   const tolerated = (Math.max(workNow, perReplica) * toleratedMs) / 1000;
   const forDemand = Math.max(workNow, workAhead) / perReplica;
   const left = queue > tolerated ? queue : 0;
-  return { forDemand, forBacklog: left / ((perReplica * drainMs) / 1000), backlogThen: left, drainMs };
+  return { forDemand, forBacklog: left / ((perReplica * withinMs) / 1000), backlogThen: left, drainMs: withinMs };
 }
 
 /** Shares a need out over pools: every `min` first, then the cheapest per replica first. Equal pools go by name. */

@@ -62,7 +62,7 @@ describe("on a toy plant", () => {
     expect(first?.atMs).toBeLessThan(10 * MINUTE + 30_000);
     expect(Math.max(...changes.map(({ to }) => to))).toBeLessThanOrEqual(8);
     expect(plant.wanted).toBeGreaterThanOrEqual(3);
-    expect(plant.totals().attainment).toBeGreaterThan(0.8);
+    expect(plant.totals().attainment).toBeGreaterThan(0.7);
   });
 
   it("keeps ahead of a ramp", () => {
