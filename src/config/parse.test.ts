@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { parse } from "yaml";
+import { MANIFEST_KINDS } from "../manifests/index.ts";
 import { TidegateError } from "../model/index.ts";
 import { type ConfigOptions, checkConfig, formatIssue, parseConfig, parseConfigDocuments, parseConfigFiles } from "./index.ts";
 
@@ -79,7 +80,7 @@ it.each<[string, string, string]>([
     "apiVersion: v1\nkind: Endpiont\n",
     't.yaml:2:7 kind: is not a kind that Tidegate knows (value "Endpiont"); did you mean "Endpoint"?',
   ],
-  ["a missing kind", "apiVersion: v1\n", "t.yaml:1:1 kind: is missing; add it, one of: Endpoint, HorizontalPodAutoscaler"],
+  ["a missing kind", "apiVersion: v1\n", `t.yaml:1:1 kind: is missing; add it, one of: Endpoint, ${MANIFEST_KINDS.join(", ")}`],
   [
     "a wrong apiVersion",
     "apiVersion: v1\nkind: Endpoint\n",

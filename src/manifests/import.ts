@@ -28,8 +28,8 @@ export function importManifest(reader: ManifestReader, source: unknown): Importe
   const read = reader.read(source);
   if ("issues" in read) return read;
   const { manifest, target } = read;
-  const { intent, lost } = reader.intent(manifest, target);
-  const notes = [...lost];
+  const { intent } = reader.intent(manifest, target);
+  const notes: string[] = [];
   const own = intent.rules.filter(
     ({ signal, query }) => !isSignalName(signal) && query === undefined && signal !== "cpu" && signal !== "memory",
   );
@@ -40,6 +40,8 @@ export function importManifest(reader: ManifestReader, source: unknown): Importe
       return signal === undefined ? [] : [[metric, signal]];
     }),
   );
+  const queries = intent.rules.flatMap(({ signal, query }) => (query === undefined || isSignalName(signal) ? [] : [{ signal, query }]));
+  if (queries.length > 0) notes.push("prometheus: name the server that answers the queries; this address is a guess.");
   const bounds = dialectOf(reader.dialect).bounds(manifest);
   if (bounds === null) notes.push("replicas: the file says nothing of bounds; 1 to 8 is a guess.");
   const name = dnsName(manifest.name === "" ? (target?.name ?? reader.dialect) : manifest.name);
@@ -55,6 +57,7 @@ export function importManifest(reader: ManifestReader, source: unknown): Importe
         platform: { kind: "process", ...(isWhole(target) ? { target } : {}) },
         ...(bounds === null ? { replicas: { min: 1, max: 8 } } : {}),
         ...(Object.keys(metrics).length === 0 ? {} : { metrics }),
+        ...(queries.length === 0 ? {} : { prometheus: { url: "http://127.0.0.1:9090", queries } }),
         policy: { kind: reader.dialect, manifest: reader.write(manifest, target) },
       },
     },
