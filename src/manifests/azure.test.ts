@@ -246,7 +246,14 @@ describe("written from what another system says", () => {
         { type: "Pods", value: 2, periodMs: 30_000 },
       ],
     },
-    scaleDown: { stabilizationWindowMs: 600_000, selectPolicy: "Max", policies: [{ type: "Pods", value: 1, periodMs: 120_000 }] },
+    scaleDown: {
+      stabilizationWindowMs: 600_000,
+      selectPolicy: "Max",
+      policies: [
+        { type: "Percent", value: 10, periodMs: 60_000 },
+        { type: "Pods", value: 1, periodMs: 120_000 },
+      ],
+    },
     zeroAfterMs: 300_000,
     intervalMs: 15_000,
   };
@@ -270,7 +277,7 @@ describe("written from what another system says", () => {
       ["LessThan", 8, "PT10M", "ChangeCount", "1", "PT2M"],
     ]);
     expect(profile?.capacity).toEqual({ minimum: "2", maximum: "8", default: "2" });
-    expect(lost).toHaveLength(6);
+    expect(lost).toHaveLength(7);
   });
   it("has no rule for scaling in where that is disabled, and no more than ten rules", () => {
     const many = Array.from({ length: 12 }, (_, at) => ({ signal: `own_${at}`, level: 1, of: "endpoint" as const }));

@@ -343,7 +343,9 @@ function ruleOf(
   rules: ScalingRules | null,
   lost: string[],
 ): ScaleRule {
-  const [policy, ...others] = (rules?.policies ?? []).toSorted((a, b) => b.value - a.value);
+  // A percentage of few instances may round to nothing on the way in; a count never does.
+  const countsFirst = (type: string) => (direction === "Decrease" && type === "Pods" ? 0 : 1);
+  const [policy, ...others] = (rules?.policies ?? []).toSorted((a, b) => countsFirst(a.type) - countsFirst(b.type) || b.value - a.value);
   if (others.length > 0)
     lost.push(
       `A rule has one step: ${direction === "Increase" ? "out" : "in"} it is ${policy?.value}${policy?.type === "Percent" ? " %" : ""}.`,

@@ -54,7 +54,6 @@ export type ScalingPolicy =
 
 /** A group or scalable target, ready to be evaluated. */
 export interface CompiledGroup {
-  readonly name: string;
   /** `null`: the file says nothing of the group. */
   readonly bounds: { readonly min: number; readonly max: number } | null;
   /** The count that a group begins with. */
@@ -69,7 +68,7 @@ const DEFAULT_COOLDOWN_SECONDS = 300;
 /** Expects a document that the reader has validated. */
 export function compileGroup(endpoint: Endpoint, manifest: Manifest): CompiledGroup {
   const document = manifest.spec as unknown as AwsDocument;
-  return isTargetDocument(document) ? compileTarget(endpoint, manifest.name, document) : compileAsg(endpoint, manifest.name, document);
+  return isTargetDocument(document) ? compileTarget(endpoint, document) : compileAsg(endpoint, document);
 }
 
 type TargetDocument = Extract<AwsDocument, { readonly ScalableTargets?: unknown }>;
@@ -77,11 +76,10 @@ type AsgDocument = Exclude<AwsDocument, TargetDocument>;
 const isTargetDocument = (document: AwsDocument): document is TargetDocument =>
   "ScalableTargets" in document || "ScheduledActions" in document || document.ScalingPolicies.some((policy) => "ResourceId" in policy);
 
-function compileAsg(endpoint: Endpoint, name: string, document: AsgDocument): CompiledGroup {
+function compileAsg(endpoint: Endpoint, document: AsgDocument): CompiledGroup {
   const group = document.AutoScalingGroups?.[0];
   const suspended = new Set(group?.SuspendedProcesses?.map(({ ProcessName }) => ProcessName));
   return {
-    name,
     bounds: group === undefined ? null : { min: group.MinSize, max: group.MaxSize },
     desired: group?.DesiredCapacity ?? null,
     policies: document.ScalingPolicies.map((policy) => groupPolicy(endpoint, document, policy)),
@@ -136,11 +134,10 @@ function groupPolicy(endpoint: Endpoint, document: AsgDocument, policy: GroupPol
   }
 }
 
-function compileTarget(endpoint: Endpoint, name: string, document: TargetDocument): CompiledGroup {
+function compileTarget(endpoint: Endpoint, document: TargetDocument): CompiledGroup {
   const target = document.ScalableTargets?.[0];
   const { DynamicScalingInSuspended, DynamicScalingOutSuspended, ScheduledScalingSuspended } = target?.SuspendedState ?? {};
   return {
-    name,
     bounds: target === undefined ? null : { min: target.MinCapacity, max: target.MaxCapacity },
     desired: null,
     policies: document.ScalingPolicies.map((policy) => scalablePolicy(endpoint, document, policy)),

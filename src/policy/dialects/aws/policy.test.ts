@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Json, Manifest, Observation } from "../../../model/index.ts";
-import { ready, series } from "../../plant.fixture.ts";
+import { series } from "../../plant.fixture.ts";
 import { cloudEndpoint, cloudFleet, codesOf, MINUTE, type Report, START, shared, wantOf } from "../cloud.fixture.ts";
 import { awsDialect } from "./index.ts";
 import { awsPolicy } from "./policy.ts";
@@ -419,23 +419,6 @@ describe("the group", () => {
       [2, 22],
       [3, 32],
     ]);
-  });
-
-  it("is the pool of its name, where there is one", () => {
-    const [first] = endpoint.pools;
-    if (first === undefined) throw new Error("no pool");
-    const two = cloudEndpoint({ pools: [first, { ...first, name: "llm" }] });
-    const policy = awsPolicy(two, manifest({ ScalingPolicies: [tracking()] }));
-    const seen: Observation = {
-      seq: 1,
-      nowMs: START,
-      cause: "tick",
-      pools: { default: { wanted: 3, reported: 3, otherWriter: false }, llm: { wanted: 30, reported: 30, otherWriter: false } },
-      replicas: [ready("a")],
-      series: [],
-      slots: null,
-    };
-    expect(policy.decide(policy.start(seen), seen).decision.wants).toEqual({ llm: { kind: "scale", replicas: 20, drain: [] } });
   });
 });
 

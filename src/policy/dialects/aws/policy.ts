@@ -28,14 +28,14 @@ interface State {
 }
 
 /**
- * A group's scaling policies over the pool that bears the group's name, else over the endpoint's first.
+ * A group's scaling policies over the endpoint's first pool.
  *
  * Asked at the end of every period of its fastest alarm. A group comes into being with `DesiredCapacity`, and so does a fleet that
  * nobody has set. Outside the bounds it goes to the bound at once, as a group does.
  */
 export function awsPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> {
   const group = compileGroup(endpoint, manifest);
-  const pool = endpoint.pools.find(({ name }) => name === group.name) ?? endpoint.pools[0];
+  const [pool] = endpoint.pools;
   if (pool === undefined) throw new RangeError("an endpoint has at least one pool");
   const poolName = pool.name;
   const collected = collectedOf(group);

@@ -143,7 +143,7 @@ function proposeStep(policy: Of<"step">, facts: Facts): Proposal {
     const { threshold, evaluationPeriods } = alarm.rule;
     const newest = values.slice(-evaluationPeriods).filter((value) => value !== null);
     if (newest.length === 0 || state === "INSUFFICIENT_DATA") {
-      return proposal(policy, facts, { threshold })("blind", current, "no-data", `${alarm.name} has no data`);
+      return proposal(policy, facts, { threshold })("blind", current, "no-data", `${alarm.name} has no data on ${alarm.query.name}`);
     }
     const metric = aggregate(newest, policy.aggregation);
     const say = proposal(policy, facts, { value: metric, threshold });
@@ -176,7 +176,7 @@ function proposeSimple(policy: Of<"simple">, facts: Facts): Proposal {
     const { state, values } = facts.alarm(alarm);
     const metric = values.findLast((value) => value !== null);
     if (metric === undefined || metric === null || state === "INSUFFICIENT_DATA") {
-      return proposal(policy, facts, {})("blind", current, "no-data", `${alarm.name} has no data`);
+      return proposal(policy, facts, {})("blind", current, "no-data", `${alarm.name} has no data on ${alarm.query.name}`);
     }
     const say = proposal(policy, facts, { value: metric, threshold: alarm.rule.threshold });
     const reading = `${alarm.name}: ${alarm.query.name} is ${num(metric)} against ${num(alarm.rule.threshold)}`;
