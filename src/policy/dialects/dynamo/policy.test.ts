@@ -109,6 +109,20 @@ describe.each(flavours)("$name", ({ spec }) => {
   });
 });
 
+it.each(flavours.slice(0, 3))("changes one replica at a time in the load loop ($name)", ({ spec }) => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(20), { minLength: 3, maxLength: 3 }), (rates) => {
+      const endpoint = llmEndpoint(agg);
+      const fleet = createFleet(endpoint, { start: { serve: 3 }, perReplica: 2 });
+      const policy = dynamoPolicy(endpoint, manifest(spec));
+      const runs = runFleet(policy, fleet, (second) => rates[Math.floor(second / 200)] as number, 600);
+      const counts = [3, ...runs.map(({ wanted }) => wanted["serve"] as number)];
+      for (const [at, next] of counts.slice(1).entries()) expect(Math.abs(next - (counts[at] as number))).toBeLessThanOrEqual(1);
+    }),
+    { numRuns: 5 },
+  );
+});
+
 describe("prefill and decode pools", () => {
   it("sizes each for its own work, within the GPUs of both", () => {
     const endpoint = llmEndpoint(disagg);

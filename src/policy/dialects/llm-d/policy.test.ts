@@ -116,6 +116,19 @@ describe.each(ANALYZERS)("%s", (analyzer) => {
   });
 });
 
+it("changes one replica at a time by spare capacity (saturation-v1)", () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(40), { minLength: 3, maxLength: 3 }), (rates) => {
+      const endpoint = llmEndpoint(one);
+      const fleet = createFleet(endpoint, { start: { a: 3 } });
+      const runs = runFleet(llmdPolicy(endpoint, manifest()), fleet, (second) => rates[Math.floor(second / 400)] as number, 1200);
+      const counts = [3, ...runs.map(({ wanted }) => wanted["a"] as number)];
+      for (const [at, next] of counts.slice(1).entries()) expect(Math.abs(next - (counts[at] as number))).toBeLessThanOrEqual(1);
+    }),
+    { numRuns: 10 },
+  );
+});
+
 describe("variants and zero", () => {
   const scaleToZero = { default: { enable_scale_to_zero: true, retention_period: "10m" } };
   const resting = [llmPool("a", { min: 0, max: 5 })];
