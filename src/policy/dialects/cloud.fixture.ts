@@ -90,6 +90,11 @@ export function cloudFleet(policy: Policy<Json>, options: FleetOptions) {
       return fleet.filter(({ readyMs }) => readyMs <= nowMs).length;
     },
     state: () => state,
+    /** Nobody asks the policy for so long. */
+    pause(durationMs: Ms) {
+      nowMs += durationMs;
+      lastMs = nowMs;
+    },
     /** Somebody else sets the count. */
     set(count: number) {
       [wanted, otherWriter] = [count, true];

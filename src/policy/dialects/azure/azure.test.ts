@@ -237,6 +237,15 @@ describe("a setting over a fleet", () => {
     expect(codesOf(blind)).toEqual(["rule-blind", "rule-blind", "no-data"]);
   });
 
+  it("takes no pause of its own for a missing metric", () => {
+    const fleet = cloudFleet(policyOf(out(70)), { count: 2 });
+    fleet.run(5 * MINUTE, () => 50);
+    fleet.pause(30 * MINUTE);
+    expect(codesOf(fleet.tick(50))).toContain("no-data");
+    expect(codesOf(fleet.tick(50))).toContain("unchanged");
+    expect(fleet.wanted).toBe(2);
+  });
+
   it("divides what the whole endpoint has by the instance count", () => {
     const queue = scaleRule("Increase", "GreaterThan", 20, {}, { metricName: "queue", dividePerInstance: true });
     const fleet = cloudFleet(policyOf(queue), { count: 4, signal: "queue_depth", per: "endpoint" });

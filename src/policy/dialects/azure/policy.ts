@@ -23,13 +23,15 @@ const ENGINE_TICK_MS = 60_000;
 const ACTION_TIMEOUT_MS = 3_600_000;
 
 /**
- * - `sinceMs`: when this began to watch; what was reported before is not known, which is not the same as a metric that is missing.
+ * - `sinceMs`: since when this watches without a pause (`lastMs`: its last look); what was reported before is not known, which is not
+ *   the same as a metric that is missing.
  * - `datapoints`: by signal and grain.
  * - `action`: the last scale action; `doneMs` null while the platform has not come to the count asked for.
  * - `pending`: the change asked for last, until `settle` says what became of it.
  */
 interface State {
   readonly sinceMs: Ms;
+  readonly lastMs: Ms;
   readonly datapoints: Readonly<Record<string, Datapoints>>;
   readonly action: { readonly atMs: Ms; readonly doneMs: Ms | null } | null;
   readonly pending: { readonly seq: number } | null;
@@ -64,7 +66,7 @@ export function azurePolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json
     kind: "azure",
     needs: needsOf(endpoint, [...collected.values()]),
     wakesOn: ["config"],
-    start: ({ nowMs }) => write({ sinceMs: nowMs, datapoints: {}, action: null, pending: null }),
+    start: ({ nowMs }) => write({ sinceMs: nowMs, lastMs: nowMs, datapoints: {}, action: null, pending: null }),
 
     decide(before, observation) {
       const { nowMs, seq } = observation;
@@ -76,7 +78,13 @@ export function azurePolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json
       });
 
       const status = observation.pools[poolName];
-      let state: State = { ...read(before), datapoints: observe(read(before).datapoints, observation) };
+      const was = read(before);
+      let state: State = {
+        ...was,
+        sinceMs: nowMs - was.lastMs > 2 * ENGINE_TICK_MS ? nowMs : was.sinceMs,
+        lastMs: nowMs,
+        datapoints: observe(was.datapoints, observation),
+      };
       if (status === undefined) {
         say("no-scale", `The platform does not say how many replicas pool ${poolName} has: the count stays.`);
         return finish(state, { kind: "hold" });

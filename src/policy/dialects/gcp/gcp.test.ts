@@ -96,6 +96,13 @@ describe("an autoscaler over a fleet", () => {
     expect(fleet.run(15 * MINUTE, () => shared(120))).toEqual([[10, 2]]);
   });
 
+  it("takes the size for recommended after a pause of its own", () => {
+    const fleet = fleetOf(cpu, { count: 8 });
+    fleet.run(5 * MINUTE, () => shared(400));
+    fleet.pause(60 * MINUTE);
+    expect(fleet.run(15 * MINUTE, () => shared(100))).toEqual([[10, 2]]);
+  });
+
   it("does not count VMs that initialize on the way out", () => {
     const fleet = fleetOf({ ...cpu, coolDownPeriodSec: 180 }, { count: 2, startMs: MINUTE });
     fleet.tick(50);

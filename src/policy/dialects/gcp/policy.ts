@@ -30,8 +30,8 @@ const isRunning = ({ state, stage }: Replica) =>
 const runningSince = ({ entered }: Replica): Ms => entered.pull ?? entered.load ?? entered.warmup ?? entered.wake ?? entered.ready ?? 0;
 
 /**
- * A managed instance group's autoscaler over the endpoint's first pool. The size at its start counts as recommended then, so that
- * a group is not shrunk before it has been watched for a stabilization period.
+ * A managed instance group's autoscaler over the endpoint's first pool. The size at its start, or after a pause of its own, counts as
+ * recommended then, so that a group is not shrunk before it has been watched for a stabilization period.
  */
 export function gcpPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> {
   const { autoscalingPolicy: policy } = manifest.spec as unknown as Autoscaler;
@@ -142,7 +142,9 @@ export function gcpPolicy(endpoint: Endpoint, manifest: Manifest): Policy<Json> 
       const recommended = Math.min(max, Math.max(min, size));
       if (recommended !== size)
         say("limited", `Limited from ${size} to ${recommended}: the group is to have ${min} to ${max}.`, { proposed: size, min, max });
-      const stabilized = stabilizeSize(policy, history, nowMs, recommended, current);
+      const lastMs = history.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY;
+      const watched = nowMs - lastMs <= Math.max(periodMs, 2 * TICK_MS) ? history : recommend([], nowMs, current, periodMs);
+      const stabilized = stabilizeSize(policy, watched, nowMs, recommended, current);
       const next: State = { history: stabilized.history, rates };
       if (stabilized.peak > recommended) {
         const text = `In the last ${seconds(periodMs)} up to ${stabilized.peak} were recommended: no fewer than that now.`;
