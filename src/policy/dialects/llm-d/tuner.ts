@@ -53,8 +53,8 @@ const map = (vector: Vector, of: (value: number, at: number) => number): Vector 
 const diagonal = (vector: Vector) => [vector[0], 0, 0, 0, vector[1], 0, 0, 0, vector[2]];
 
 /**
- * Where light load is not what was seen: what an iteration takes beyond alpha is the batch's, whose size Little's law gives. With two observations for
- * three unknowns gamma is taken as the default guess has it, relative to beta.
+ * Parameters that explain the observation under load: what an iteration takes beyond alpha is the batch's, whose size Little's law
+ * gives. With two observations for three unknowns gamma is taken as the default guess has it, relative to beta.
  */
 function loadedStart({ arrivalRate, ttftMs, itlMs, inputTokens: i, outputTokens: o }: Environment): ServiceParams | null {
   if (!(ttftMs > itlMs && itlMs > 0 && i > 0 && o > 0)) return null;
