@@ -32,7 +32,11 @@ export function askHealth(url: string, timeoutMs: Ms, signal: AbortSignal): Prom
 
 /** How often health is asked, on the clock and never more often than a machine bears in real time when the clock is fast. */
 export function healthPace(speed: number): { readonly startingMs: Ms; readonly readyMs: Ms; readonly timeoutRealMs: Ms } {
-  return { startingMs: Math.max(500, 50 * speed), readyMs: Math.max(2_000, 200 * speed), timeoutRealMs: Math.max(2_000, Math.ceil(5_000 / speed)) };
+  return {
+    startingMs: Math.max(500, 50 * speed),
+    readyMs: Math.max(2_000, 200 * speed),
+    timeoutRealMs: Math.max(2_000, Math.ceil(5_000 / speed)),
+  };
 }
 
 /** Checks that failed in a row until a ready replica counts as failed. */
