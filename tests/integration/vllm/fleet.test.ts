@@ -109,7 +109,10 @@ spec:
 
   expect(failures).toEqual([]);
   expect([...atTwo]).toContain([...left][0]);
-  const last = await until(view, ({ totals }) => totals !== null && totals.inFlight + totals.held === 0);
+  const last = await until(
+    view,
+    ({ totals }) => totals !== null && totals.arrived === streams.length && totals.inFlight + totals.held === 0,
+  );
   expect(last.totals).toMatchObject({ arrived: streams.length, completed: streams.length, failed: 0, rejected: 0, cancelled: 0 });
   const state = readFileSync(join(home.path, "state", "platform", "process-real.json"), "utf8");
   const pids = (JSON.parse(state) as { replicas: { pid: number }[] }).replicas.map(({ pid }) => pid);
