@@ -1,6 +1,15 @@
 import { z } from "zod";
-import { COMPARISONS, mathOf, PREDEFINED, parseSchedule, STATISTICS, stepsIssue } from "../policy/dialects/aws/index.ts";
-import { isTimeZone, parseCron, parseDateTime } from "../policy/dialects/schedule.ts";
+import {
+  COMPARISONS,
+  isTimeZone,
+  mathOf,
+  PREDEFINED,
+  parseCron,
+  parseDateTime,
+  parseSchedule,
+  STATISTICS,
+  stepsIssue,
+} from "../policy/dialects/aws/index.ts";
 
 /**
  * What AWS's CLI prints and takes, field by field. Fields that decide nothing here are named and kept as they are.

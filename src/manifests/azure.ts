@@ -9,13 +9,13 @@ import {
   formatIsoDuration,
   type MetricTrigger,
   OPERATORS,
+  parseDateTime,
   parseIsoDuration,
   type ScaleRule,
   STATISTICS,
   WEEKDAYS,
   zoneOfWindows,
 } from "../policy/dialects/azure/index.ts";
-import { parseDateTime } from "../policy/dialects/schedule.ts";
 import { manifestIssues } from "./issue.ts";
 import { withoutNulls } from "./json.ts";
 import type { Intent, IntentRule, ManifestReader, ReadManifest, Written } from "./reader.ts";

@@ -6,12 +6,13 @@ import {
   type CustomMetricUtilization,
   DEFAULT_CPU_TARGET,
   isGroupMetric,
+  isTimeZone,
   LOAD_BALANCING_METRIC,
   MODES,
   minReplicasOf,
+  parseCron,
   TARGET_TYPES,
 } from "../policy/dialects/gcp/index.ts";
-import { isTimeZone, parseCron } from "../policy/dialects/schedule.ts";
 import { manifestIssues } from "./issue.ts";
 import { withoutNulls } from "./json.ts";
 import type { Intent, IntentRule, ManifestReader, ReadManifest, Written } from "./reader.ts";
