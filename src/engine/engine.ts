@@ -163,7 +163,9 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
   private kernelMs = 0;
   private prefillMs = 0;
   private prefillTokens = 0;
+  /** The first `prefillCount` of it: an array that is emptied gives its room away. */
   private readonly prefills: Sequence<R>[] = [];
+  private prefillCount = 0;
   /** Head of the queue that found no room in this plan; it finds none before the batch changes. */
   private refused: Sequence<R> | null = null;
   /** End of the last iteration. */
@@ -239,7 +241,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
         if (startMs === null || startMs > toMs) return;
         this.plan(startMs, sink);
       }
-      if (this.prefills.length > 0) {
+      if (this.prefillCount > 0) {
         if (this.endMs > toMs) return;
         this.complete(1, this.endMs, sink);
       } else {
@@ -260,7 +262,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
   }
 
   nextEventMs(): Ms | null {
-    if (!this.planned || this.prefills.length > 0) return this.nextIterationMs();
+    if (!this.planned || this.prefillCount > 0) return this.nextIterationMs();
     return this.runEndMs(this.runDone + this.stride());
   }
 
@@ -334,7 +336,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
   }
 
   private plan(startMs: Ms, sink: EngineSink<R>): void {
-    const { config, prefills } = this;
+    const { config } = this;
     let preempted = false;
     const turn = (this.step + 1) % blockTokens;
     while ((this.taking[turn] as number) > this.free) {
@@ -385,7 +387,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
     this.planned = true;
     this.knownStride = 0;
     this.startMs = startMs;
-    if (prefills.length > 0) {
+    if (this.prefillCount > 0) {
       const { profile } = config;
       this.sameRun = false;
       this.kernelMs = iterationMs(profile, { prefillTokens: this.prefillTokens, seqs: this.decodes, ctx: this.ctx }) + attentionMs;
@@ -411,7 +413,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
     sequence.blocks += blocks;
     sequence.chunk = chunk;
     this.prefillTokens += chunk;
-    this.prefills.push(sequence);
+    this.prefills[this.prefillCount++] = sequence;
     this.partial = sequence.computed + chunk < sequence.target ? sequence : null;
     return prefillAttentionMs(this.config.profile, chunk, sequence.computed);
   }
@@ -463,7 +465,7 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
     this.step += iterations;
     this.planned = false;
     this.boundaryMs = endMs;
-    if (prefills.length === 0) {
+    if (this.prefillCount === 0) {
       this.runDone += iterations;
       const done = this.runDone;
       counters.busyMs = this.runBusyMs + done * (this.runFirstMs - this.config.overheadMs) + (this.runGrowthMs * done * (done - 1)) / 2;
@@ -477,11 +479,12 @@ class Vllm<R extends EngineRequest> implements Engine<R> {
       this.release(due);
       this.end(due, endMs, sink);
     }
-    for (const sequence of prefills) {
+    for (let at = 0; at < this.prefillCount; at++) {
+      const sequence = prefills[at] as Sequence<R>;
       sequence.computed += sequence.chunk;
       if (sequence.computed === sequence.target && !sequence.leaves) this.token(sequence, endMs, sink);
     }
-    prefills.length = 0;
+    this.prefillCount = 0;
     if (this.leaving.length > 0) this.letGo();
     if (sink.iteration !== undefined) {
       const { report } = this;

@@ -21,8 +21,9 @@ export class EventQueue {
   private count = 0;
   /** The timer that fires right now: still at the top, so that setting itself again is one way down. -1: none, or it has. */
   private firing = -1;
-  /** How many have fired. */
+  /** How many have fired, and when the last one did. */
   fired = 0;
+  nowMs: Ms = 0;
 
   get size(): number {
     return this.count;
@@ -89,9 +90,15 @@ export class EventQueue {
     const id = this.ids[0] as number;
     const nowMs = this.times[0] as number;
     this.fired++;
+    this.nowMs = nowMs;
     this.firing = id;
     (this.fires[id] as Fire)(nowMs);
     if (this.firing === id) this.clear(id);
+  }
+
+  /** Fires all that is due before `endMs`. */
+  runBefore(endMs: Ms): void {
+    while (this.count > 0 && (this.times[0] as number) < endMs) this.fireNext();
   }
 
   private isBefore(time: number, order: number, at: number): boolean {

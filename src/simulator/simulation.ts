@@ -43,7 +43,8 @@ export function createSimulation(options: SimulationOptions): Simulation {
     attainment: endpoint.objective.attainment,
   });
   const rows = cursorOf(settings.trace);
-  let nowMs: Ms = 0;
+  /** Of the last arrival. */
+  let arrivedMs: Ms = 0;
   let arrived = 0;
   let done = false;
 
@@ -92,25 +93,19 @@ export function createSimulation(options: SimulationOptions): Simulation {
   loop.start(0);
   let hasRow = rows.next() && rows.arrivalMs <= recorder.endMs;
 
-  function fire(): void {
-    nowMs = queue.nextMs;
-    queue.fireNext();
-  }
-
   /** After the last row: up to the end, then until nothing is open. */
   function finish(): void {
-    if (durationMs === null) recorder.endMs = nowMs;
+    if (durationMs === null) recorder.endMs = arrivedMs;
     const { endMs } = recorder;
-    while (queue.nextMs <= endMs) fire();
+    while (queue.nextMs <= endMs) queue.fireNext();
     recorder.accrue(endMs);
-    nowMs = Math.max(nowMs, endMs);
-    while (door.open > 0 && queue.nextMs <= endMs + longestTailMs) fire();
+    while (door.open > 0 && queue.nextMs <= endMs + longestTailMs) queue.fireNext();
     done = true;
   }
 
   return {
     get nowMs() {
-      return nowMs;
+      return Math.max(arrivedMs, queue.nowMs);
     },
     get arrived() {
       return arrived;
@@ -122,8 +117,8 @@ export function createSimulation(options: SimulationOptions): Simulation {
       for (let left = count; left > 0 && hasRow; left--) {
         const { arrivalMs } = rows;
         // What arrives at a moment is there before anything else happens at it.
-        while (queue.nextMs < arrivalMs) fire();
-        nowMs = arrivalMs;
+        queue.runBefore(arrivalMs);
+        arrivedMs = arrivalMs;
         door.arrive(rows, arrivalMs);
         arrived++;
         hasRow = rows.next() && rows.arrivalMs <= recorder.endMs;
