@@ -113,7 +113,7 @@ export function createDoor(
       oversized++;
       return end(request, nowMs, "rejected", 0);
     }
-    fleet().rearm(replica);
+    replica.rearm();
   }
 
   function hitsOn({ prefixHit, sessionId }: SimulatedRequest, replica: SimulatedReplica): number {
@@ -199,7 +199,7 @@ export function createDoor(
     replica.engine.cancel(request.sequence!);
     // The engine may look at it until its iteration ends, so it does not go back to the stock.
     close(request, nowMs, ending, made);
-    if (replica.state !== "gone") fleet().rearm(replica);
+    if (replica.state !== "gone") replica.rearm();
   }
 
   const madeBy = (request: SimulatedRequest, replica: SimulatedReplica) =>

@@ -1,7 +1,9 @@
 import type { Ms } from "../model/index.ts";
 
-/** What happens when a timer's time has come. It may set timers, itself included. */
-export type Fire = (nowMs: Ms) => void;
+/** What happens when its time has come: it may set timers, itself included. */
+export interface Timer {
+  fire(nowMs: Ms): void;
+}
 
 const arity = 4;
 
@@ -15,7 +17,7 @@ export class EventQueue {
   private ids = new Int32Array(64);
   /** By timer; -1: not set. */
   private positions = new Int32Array(64);
-  private readonly fires: (Fire | null)[] = [];
+  private readonly timers: (Timer | null)[] = [];
   private readonly unused: number[] = [];
   private order = 0;
   private count = 0;
@@ -35,9 +37,9 @@ export class EventQueue {
   }
 
   /** A new timer, not yet set. @returns its number, until `remove` */
-  add(fire: Fire): number {
-    const id = this.unused.pop() ?? this.fires.length;
-    this.fires[id] = fire;
+  add(timer: Timer | Timer["fire"]): number {
+    const id = this.unused.pop() ?? this.timers.length;
+    this.timers[id] = typeof timer === "function" ? { fire: timer } : timer;
     if (id >= this.positions.length) {
       const positions = new Int32Array(2 * this.positions.length);
       positions.set(this.positions);
@@ -49,7 +51,7 @@ export class EventQueue {
 
   remove(id: number): void {
     this.clear(id);
-    this.fires[id] = null;
+    this.timers[id] = null;
     this.unused.push(id);
   }
 
@@ -92,7 +94,7 @@ export class EventQueue {
     this.fired++;
     this.nowMs = nowMs;
     this.firing = id;
-    (this.fires[id] as Fire)(nowMs);
+    (this.timers[id] as Timer).fire(nowMs);
     if (this.firing === id) this.clear(id);
   }
 

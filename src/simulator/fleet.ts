@@ -54,8 +54,6 @@ export interface Fleet {
   scale(pool: string, want: { readonly replicas: number; readonly standby?: number; readonly drain: readonly string[] }, nowMs: Ms): void;
   status(): Readonly<Record<string, PoolStatus>>;
   replicas(): readonly Replica[];
-  /** The engine has got work or lost some: sets the time of its next event. */
-  rearm(replica: SimulatedReplica): void;
   /** Nothing is in flight on it any more. */
   emptied(replica: SimulatedReplica, nowMs: Ms): void;
   /** Engine tokens over all replicas that ever were. */
@@ -152,12 +150,8 @@ export function createFleet(settings: Settings, queue: EventQueue, luck: Luck, e
     const draws = Array.from({ length: STAGES.length + 1 }, () => luck.life());
     const slowness = Math.exp(simulated.speedSigma * normalAt(draws[STAGES.length] as number));
     const id = `${pool.name}-${own.born++}`;
-    const replica = new SimulatedReplica(id, pool.name, slowed(simulated.engine, slowness), events, nowMs, withHistograms());
+    const replica = new SimulatedReplica(id, pool.name, slowed(simulated.engine, slowness), events, queue, nowMs, withHistograms());
     replica.forStandby = forStandby;
-    replica.engineTimer = queue.add((atMs) => {
-      replica.engine.advance(atMs, replica);
-      if (replica.state !== "gone") rearm(replica);
-    });
     const life: Life = {
       replica,
       stages: stagesOf(simulated.coldStart, draws),
@@ -288,7 +282,8 @@ export function createFleet(settings: Settings, queue: EventQueue, luck: Luck, e
     past.preemptions += replica.engine.counters.preemptions;
     own.replicas.splice(own.replicas.indexOf(replica), 1);
     lives.delete(replica);
-    for (const timer of [replica.engineTimer, life.lifeTimer, life.crashTimer]) queue.remove(timer);
+    replica.stop();
+    for (const timer of [life.lifeTimer, life.crashTimer]) queue.remove(timer);
     if (life.placement !== null && own.nodes !== null) own.nodes.leave(life.placement, own.pool.gpusPerReplica, nowMs);
     events.gone(replica);
   }
@@ -367,13 +362,6 @@ export function createFleet(settings: Settings, queue: EventQueue, luck: Luck, e
     }
   }
 
-  function rearm(replica: SimulatedReplica): void {
-    replica.reckon();
-    const nextMs = replica.engine.nextEventMs();
-    if (nextMs === null) queue.clear(replica.engineTimer);
-    else queue.set(replica.engineTimer, nextMs);
-  }
-
   /** Sets the timers of what goes wrong by the calendar. */
   function arrange(fault: Fault): void {
     const at = (atMs: Ms, act: (own: OwnPool, nowMs: Ms) => void) => {
@@ -401,7 +389,7 @@ export function createFleet(settings: Settings, queue: EventQueue, luck: Luck, e
         return at(fault.atMs, (own, nowMs) => {
           for (const replica of chosen(own, fault.share, luck.victims)) {
             replica.hang(nowMs, fault.forMs);
-            rearm(replica);
+            replica.rearm();
           }
         });
       case "stock-out":
@@ -451,7 +439,6 @@ export function createFleet(settings: Settings, queue: EventQueue, luck: Luck, e
         pools.map(({ pool, wanted, replicas }) => [pool.name, { wanted, reported: replicas.filter(isUp).length, otherWriter: false }]),
       ),
     replicas: () => pools.flatMap(({ replicas }) => replicas.map((replica) => replica.tell())),
-    rearm,
     emptied,
     genTokens: () =>
       pools.reduce((sum, own) => own.replicas.reduce((all, one) => all + one.engine.counters.genTokens, sum), past.genTokens),

@@ -2,6 +2,7 @@ import { createEngine, type Engine, type EngineConfig, type EngineRequest, type 
 import type { Ticket } from "../ledger/index.ts";
 import type { Ms, Replica, ReplicaState, Stage } from "../model/index.ts";
 import { type Candidate, workOf } from "../routing/index.ts";
+import type { EventQueue, Timer } from "./event-queue.ts";
 import { createPageHistograms, type PageHistograms } from "./page-histograms.ts";
 
 /** Steps ahead that outstanding work is known for; an answer expected to be longer counts as so long. A power of two. */
@@ -15,7 +16,7 @@ export interface ReplicaEvents {
 }
 
 /** A replica from being asked for to gone: its engine, what is in flight on it, and its life as the platform tells it. */
-export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest> {
+export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>, Timer {
   readonly id: string;
   readonly pool: string;
   readonly engine: Engine<SimulatedRequest>;
@@ -36,8 +37,6 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
   /** The engine stands still until then. */
   hangsUntilMs: Ms = Number.NEGATIVE_INFINITY;
   hangsSinceMs: Ms = Number.NEGATIVE_INFINITY;
-  /** Of the event queue. */
-  engineTimer = -1;
   ended = 0;
   /** Work given and not yet done, as of the last `weigh`; between two events of the engine it falls at the pace of its steps. */
   outstanding = 0;
@@ -46,6 +45,9 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
   private workAtMs: Ms = 0;
 
   private readonly events: ReplicaEvents;
+  private readonly queue: EventQueue;
+  /** When its engine's next event comes. */
+  private readonly timer: number;
   private promptWork = 0;
   /** Of answers under way that count: how many, the sum of the steps at which they stop to count, and how many stop at each. */
   private counted = 0;
@@ -55,7 +57,15 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
   private told: Replica | null = null;
   private sleeps = false;
 
-  constructor(id: string, pool: string, config: EngineConfig, events: ReplicaEvents, nowMs: Ms, withHistograms: boolean) {
+  constructor(
+    id: string,
+    pool: string,
+    config: EngineConfig,
+    events: ReplicaEvents,
+    queue: EventQueue,
+    nowMs: Ms,
+    withHistograms: boolean,
+  ) {
     this.id = id;
     this.pool = pool;
     this.engine = createEngine<SimulatedRequest>(config);
@@ -64,6 +74,8 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
     this.maxNumSeqs = config.maxNumSeqs;
     this.histograms = withHistograms ? createPageHistograms() : null;
     this.events = events;
+    this.queue = queue;
+    this.timer = queue.add(this);
     this.entered.starting = nowMs;
     this.readinessSinceMs = nowMs;
   }
@@ -111,6 +123,25 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
     return this.told;
   }
 
+  /** The engine's next event has come. */
+  fire(nowMs: Ms): void {
+    this.engine.advance(nowMs, this);
+    if (this.state !== "gone") this.rearm();
+  }
+
+  /** To be called when the engine has got work or lost some. */
+  rearm(): void {
+    this.reckon();
+    const nextMs = this.engine.nextEventMs();
+    if (nextMs === null) this.queue.clear(this.timer);
+    else this.queue.set(this.timer, nextMs);
+  }
+
+  /** Nothing happens in it any more. */
+  stop(): void {
+    this.queue.remove(this.timer);
+  }
+
   /** @returns false where the engine could never hold it */
   take(request: SimulatedRequest, nowMs: Ms, expectedTokens: number): boolean {
     // An idle engine that hangs begins when it no longer does; a busy one has its iteration stretched already.
@@ -148,8 +179,8 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
     this.outstanding = Math.max(0, this.work - this.workPerMs * (nowMs - this.workAtMs));
   }
 
-  /** To be called after each event of the engine: less by a token's work for every token that has come, nothing below 0 for any answer. */
-  reckon(): void {
+  /** After each event of the engine: less by a token's work for every token that has come, nothing below 0 for any answer. */
+  private reckon(): void {
     const { engine } = this;
     const step = engine.counters.iterations;
     this.passTo(step);
