@@ -1,24 +1,15 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import {
-  blockTokens,
-  createEngine,
-  type EngineConfig,
-  type EngineProfile,
-  type EngineRequest,
-  type EngineSequence,
-  type EngineSink,
-  GPUS,
-  type GpuFacts,
-} from "../engine/index.ts";
+import { blockTokens, createEngine, type EngineConfig, type EngineProfile, type EngineSink, GPUS, type GpuFacts } from "../engine/index.ts";
 import { type Clock, type Ms, type Stage, TidegateError } from "../model/index.ts";
+import { type Answer, type Call, reasonOf, textOf, wordOf } from "./answer.ts";
 import { dcgmMetrics } from "./gpu-metrics.ts";
 import { VllmMetrics } from "./metrics.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import { Refusal } from "./refusal.ts";
 import { type Asked, type Kind, type Prompt, readRequest } from "./request.ts";
-import { type Envelope, type FinishReason, fingerprintOf, modelList, StreamWriter, vllmVersion, wholeAnswer } from "./wire.ts";
+import { type Envelope, fingerprintOf, modelList, StreamWriter, vllmVersion, wholeAnswer } from "./wire.ts";
 
 export interface EmulatorOptions {
   readonly port: number;
@@ -59,59 +50,6 @@ const stageShares: readonly (readonly [Stage, number])[] = [
   ["pull", 0.1],
   ["load", 0.5],
   ["warmup", 0.25],
-];
-
-/** One HTTP request that generates: a number of answers, each a sequence of the engine. */
-interface Call {
-  readonly id: number;
-  readonly asked: Asked;
-  readonly response: ServerResponse;
-  readonly envelope: Envelope;
-  readonly writer: StreamWriter;
-  readonly promptTokens: number;
-  readonly arrivedMs: Ms;
-  readonly answers: readonly Answer[];
-  /** Answers that are not over. */
-  left: number;
-  /** The roles of a streamed chat went out. */
-  began: boolean;
-  /** Bytes of this wake-up, written once. */
-  pending: string;
-}
-
-/** What the engine is given: a request that knows whose it is. */
-interface Answer extends EngineRequest {
-  readonly call: Call;
-  readonly index: number;
-  readonly prompt: Prompt;
-  /** It ends because the limit is reached, not by itself. */
-  readonly length: boolean;
-  sequence: EngineSequence<Answer> | null;
-  /** Prompt tokens that its first prefill skips. */
-  hitTokens: number;
-  firstMs: Ms | null;
-  lastMs: Ms;
-  tokens: number;
-}
-
-/** A word of four bytes a token, so that texts and counts agree. */
-const words = [
-  " lor",
-  " ips",
-  " dol",
-  " sit",
-  " ame",
-  " con",
-  " adi",
-  " eli",
-  " sed",
-  " tem",
-  " inc",
-  " lab",
-  " mag",
-  " ali",
-  " eni",
-  " min",
 ];
 
 /**
@@ -509,14 +447,6 @@ type Route = Readonly<Record<string, (request: IncomingMessage, response: Server
 
 /** Paths that vLLM's HTTP families leave out, and the one that it does not have. */
 const unmeasured = new Set(["/metrics", "/health", "/load", "/ping", "/version", "/metrics/gpu"]);
-
-const reasonOf = ({ length }: Answer): FinishReason => (length ? "length" : "stop");
-
-/** What the nth token says; the one that ends an answer by itself says nothing. */
-const wordOf = ({ call, index, length, outputTokens }: Answer, nth: number): string =>
-  !length && nth === outputTokens ? "" : (words[(call.id + index + nth) % words.length] as string);
-
-const textOf = (answer: Answer): string => Array.from({ length: answer.tokens }, (_, at) => wordOf(answer, at + 1)).join("");
 
 function json(response: ServerResponse, status: number, body: unknown): void {
   const text = JSON.stringify(body);

@@ -68,6 +68,7 @@ it.each([
   { body: { prompt: "x", n: "z".repeat(300) }, param: "body.n", message: /z{200}\.\.\.\[truncated\]'\}$/ },
   { body: { prompt: Array(12).fill(-1) }, param: "body.prompt.0", message: /^37 validation errors:\n[\s\S]* {2}\.\.\.and 27 more errors$/ },
   { body: { prompt: "x", top_p: 0 }, param: "top_p", message: /^top_p must be in \(0, 1\], got 0\.0\. \(parameter=top_p, value=0\.0\)$/ },
+  { body: { prompt: "x", n: 1e9 }, param: null, message: /n must be at most 16384, got 1000000000\./ },
   { body: { prompt: "x", n: 2, temperature: 0 }, param: null, message: /greedy/ },
   { body: { prompt: "x".repeat(2049) }, param: "input_text", message: /2049 characters \(more than 2048/ },
   { body: { prompt: "é".repeat(1500) }, param: "input_tokens", message: /at least 513 input tokens/ },

@@ -51,6 +51,11 @@ export interface Served {
 
 type Body = Readonly<Record<string, unknown>>;
 
+/** vLLM's own limits where its environment sets no others. */
+const mostAnswers = 16_384;
+const mostPrompts = 1024;
+const raise = (variable: string) => `To increase this limit, set the ${variable} environment variable.`;
+
 /**
  * Reads a request as vLLM 0.32 does, check by check in its order, and with its words where something is wrong. An answer that does
  * not fit behind its prompt is cut to what does. What has no counterpart here (sampling, tools, logprobs, stop texts) is let through.
@@ -116,6 +121,10 @@ function checkBefore(kind: Kind, body: unknown): void {
   const { prompt, messages } = body;
   if (kind === "completions") {
     if (Array.isArray(prompt) && prompt.length === 0) throw new Refusal("You must pass at least one prompt");
+    if (Array.isArray(prompt) && prompt.length > mostPrompts && !prompt.every((id) => Number.isInteger(id))) {
+      const told = `prompt list length ${prompt.length} exceeds the maximum allowed count of ${mostPrompts}.`;
+      throw badArgument(`${told} ${raise("VLLM_MAX_COMPLETION_PROMPTS")}`, "prompt");
+    }
     if (prompt === undefined || prompt === null || prompt === "")
       throw badArgument("Either prompt or prompt_embeds must be provided and non-empty.", "prompt");
   }
@@ -199,6 +208,7 @@ function checkSampling(body: Body, limit: number): void {
   const topP = numberOf(body, "top_p", 1);
   const minTokens = numberOf(body, "min_tokens", 0);
   if (n < 1) throw new Refusal(`n must be at least 1, got ${n}.`);
+  if (n > mostAnswers) throw new Refusal(`n must be at most ${mostAnswers}, got ${n}. ${raise("VLLM_MAX_N_SEQUENCES")}`);
   if (temperature < 0) throw badArgument(`temperature must be non-negative, got ${real(temperature)}.`, "temperature", real(temperature));
   if (temperature > 2) throw badArgument(`temperature must be in [0, 2], got ${real(temperature)}.`, "temperature", real(temperature));
   if (!(topP > 0 && topP <= 1)) throw badArgument(`top_p must be in (0, 1], got ${real(topP)}.`, "top_p", real(topP));

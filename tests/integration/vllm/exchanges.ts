@@ -144,6 +144,8 @@ export const refused: readonly Exchange[] = [
   text("n 0", { n: 0 }),
   text("n -1", { n: -1 }),
   text("n null", { n: null }),
+  text("more answers than allowed", { n: 16_385 }),
+  text("more prompts than allowed", { prompt: Array(1025).fill("x") }),
   chat("n 0 before max_tokens 0", { n: 0, max_tokens: 0 }),
   text("two answers with nothing left to chance", { n: 2, temperature: 0 }),
   text("a temperature below 0", { temperature: -1 }),
