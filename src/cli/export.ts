@@ -12,6 +12,10 @@ const AS = {
   azure: "azure",
   gcp: "gcp",
   aibrix: "aibrix",
+  skyserve: "skyserve",
+  "llm-d": "llm-d",
+  dynamo: "dynamo",
+  kthena: "kthena",
 } as const satisfies Readonly<Record<string, DialectKind>>;
 type As = keyof typeof AS;
 

@@ -40,7 +40,7 @@ export async function importFiles(files: readonly string[], output: WriteFormat,
   const problems: string[] = [];
   const imported: Imported[] = [];
   const documents = await Promise.all(files.map((file) => plainDocuments(readText(file, read))));
-  for (const { place, value } of documents.flat().flatMap(flattenLists)) {
+  for (const { place, value } of documents.flat().flatMap((placed) => flattenLists(placed, (value) => readerFor(value) !== undefined))) {
     const reader = readerFor(value);
     if (reader === undefined) {
       problems.push(`${place}: ${whatIs(value)} is no file of an autoscaler that Tidegate reads; see tidegate import --help`);
@@ -56,8 +56,9 @@ export async function importFiles(files: readonly string[], output: WriteFormat,
   return printDocuments(imported, output);
 }
 
-/** `kubectl get … -o yaml` of several objects is one List. */
-function flattenLists({ place, value }: Placed): readonly Placed[] {
+/** `kubectl get … -o yaml` of several objects is one List; one that belongs together (a policy and its binding) stays whole. */
+function flattenLists({ place, value }: Placed, isRead: (value: unknown) => boolean): readonly Placed[] {
+  if (isRead(value)) return [{ place, value }];
   if (typeof value === "object" && value !== null && "items" in value && "kind" in value && /List$/.test(String(value.kind))) {
     const { items } = value;
     if (Array.isArray(items)) return items.map((item, at) => ({ place: `${place} items[${at}]`, value: item }));

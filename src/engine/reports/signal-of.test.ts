@@ -10,5 +10,6 @@ it.each([
   ["dcgm_gpu_utilization", "gpu_utilization"],
   ["http_requests_per_second", "request_rate"],
   ["vllm:prompt_tokens_total", undefined],
+  ["custom.googleapis.com/gpu_utilization", "gpu_utilization"],
   ["orders_open", undefined],
 ])("knows %s as %s", (metric, signal) => expect(signalOfMetric(metric)).toBe(signal));

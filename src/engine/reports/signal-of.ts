@@ -1,4 +1,4 @@
-import type { SignalName } from "../../model/index.ts";
+import { isSignalName, type SignalName } from "../../model/index.ts";
 import { DCGM_SIGNALS } from "./gpu-page.ts";
 import { ENGINE_TABLES } from "./tables.ts";
 
@@ -26,5 +26,7 @@ export function signalOfMetric(metric: string): SignalName | undefined {
       if (sources.some((source) => source.kind === "family" && source.family === name && source.scale === 1)) return signal as SignalName;
     }
   }
-  return EVERYDAY[metric.toLowerCase()];
+  // `custom.googleapis.com/gpu_utilization`: what stands before the last slash is whose namespace it is in.
+  const last = metric.slice(metric.lastIndexOf("/") + 1);
+  return isSignalName(last) ? last : EVERYDAY[last.toLowerCase()];
 }

@@ -87,10 +87,11 @@ export function hpaPolicy(endpoint: Endpoint, manifest: Manifest, options: HpaOp
         ]);
       }
 
-      const pods = observation.replicas
-        .filter((replica) => replica.pool === pool)
-        .map(podOf)
-        .filter((pod): pod is Pod => pod !== null);
+      const pods: Pod[] = [];
+      for (const replica of observation.replicas) {
+        const pod = replica.pool === pool ? podOf(replica) : null;
+        if (pod !== null) pods.push(pod);
+      }
       const sources = sourcesOf(endpoint, spec, observation, pods);
       const plan = planSync(state.memory, { nowMs, spec, scale, selection: { kind: "selected", pods }, sources, features, settings });
       const { desiredReplicas, rescale } = plan;

@@ -33,7 +33,6 @@ export function podOf(replica: Replica): Pod | null {
   const containerAtMs = entered.load ?? entered.warmup ?? entered.wake;
   const pending = state === "starting" && stage !== "load" && stage !== "warmup" && stage !== "wake" && readiness?.status !== true;
   const startedMs = entered.pull ?? containerAtMs ?? entered.starting ?? entered.ready ?? null;
-  const requests = Object.entries(replica.requests ?? {});
   return {
     name: id,
     phase: state === "failed" ? "Failed" : pending ? "Pending" : "Running",
@@ -47,19 +46,24 @@ export function podOf(replica: Replica): Pod | null {
             : { status: "False", sinceMs: startedMs },
     startedMs,
     deleting: state === "draining",
-    labels: {},
-    containers:
-      requests.length === 0
-        ? [{ name: ONLY_CONTAINER, requests: {} }]
-        : requests.map(
-            ([name, amounts]): Container => ({
-              name,
-              requests: Object.fromEntries(Object.entries(amounts).map(([resource, amount]) => [resource, milliOfReading(amount)])),
-            }),
-          ),
-    initContainers: [],
-    podRequests: {},
+    labels: NOTHING,
+    containers: replica.requests === undefined ? WITHOUT_REQUESTS : containersOf(replica.requests),
+    initContainers: NONE,
+    podRequests: NOTHING,
   };
+}
+
+// Shared by all pods that have none: they are only read.
+const NOTHING = {};
+const NONE: readonly never[] = [];
+const WITHOUT_REQUESTS: readonly Container[] = [{ name: ONLY_CONTAINER, requests: NOTHING }];
+
+function containersOf(requests: NonNullable<Replica["requests"]>): readonly Container[] {
+  const containers = Object.entries(requests).map(([name, amounts]) => ({
+    name,
+    requests: Object.fromEntries(Object.entries(amounts).map(([resource, amount]) => [resource, milliOfReading(amount)])),
+  }));
+  return containers.length === 0 ? WITHOUT_REQUESTS : containers;
 }
 
 /** The series that answers for a metric of the manifest. */

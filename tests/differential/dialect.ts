@@ -1,0 +1,87 @@
+import { parseConfigDocuments } from "../../src/config/index.ts";
+import type { Observation, Replica, Series } from "../../src/model/index.ts";
+import { createPolicy } from "../../src/policy/index.ts";
+import { type Change, type DifferentialRunner, type DifferentialScenario, valueAt } from "./scenario.ts";
+
+/** Our dialect, in virtual time, on the pods that its own decisions make. */
+export const runDialect: DifferentialRunner = (scenario) => Promise.resolve(changesOf(scenario));
+
+function changesOf(scenario: DifferentialScenario): readonly Change[] {
+  const { startReplicas, seconds, syncSeconds, readyAfterSeconds } = scenario;
+  const endpoint = endpointOf(scenario);
+  const policy = createPolicy(endpoint);
+  const names = [...new Set(scenario.values.map(({ name }) => name))];
+  let born = Array.from({ length: startReplicas }, () => -3600);
+  let state: ReturnType<typeof policy.start> | undefined;
+  const changes: Change[] = [{ at: 0, replicas: startReplicas }];
+  for (let at = 0, seq = 1; at <= seconds; at += syncSeconds, seq++) {
+    const nowMs = (at + 7200) * 1000;
+    const replicas = born.map((second, index): Replica => {
+      const readyMs = (second + readyAfterSeconds + 7200) * 1000;
+      const isReady = readyMs <= nowMs;
+      return {
+        id: `pod-${index}`,
+        pool: "default",
+        state: isReady ? "ready" : "starting",
+        ...(isReady ? {} : { stage: "load" as const }),
+        entered: { starting: (second + 7200) * 1000, load: (second + 7200) * 1000, ...(isReady ? { ready: readyMs } : {}) },
+        readiness: { status: isReady, sinceMs: isReady ? readyMs : (second + 7200) * 1000 },
+      };
+    });
+    const series = names.flatMap((name): readonly Series[] => {
+      const told = valueAt(scenario, name, at);
+      if (told === undefined) return [];
+      const sample = { atMs: nowMs, windowMs: 0, value: told.value };
+      const of = (subject: Series["subject"]): Series => ({ name, subject, samples: [sample], latest: sample, fault: null });
+      if (told.of === "total") return [of({ kind: "external", labels: {} })];
+      return replicas.map(({ id }) => of({ kind: "replica", id }));
+    });
+    const observation: Observation = {
+      seq,
+      nowMs,
+      cause: "tick",
+      pools: { default: { wanted: born.length, reported: born.length, otherWriter: false } },
+      replicas,
+      series,
+      slots: null,
+    };
+    state ??= policy.start(observation);
+    const { state: after, decision } = policy.decide(state, observation);
+    state = after;
+    const want = decision.wants["default"];
+    if (want?.kind !== "scale" || want.replicas === born.length) continue;
+    born = want.replicas > born.length ? [...born, ...Array<number>(want.replicas - born.length).fill(at)] : born.slice(0, want.replicas);
+    state = policy.settle(state, { seq, pool: "default", atMs: nowMs, result: "accepted" }).state;
+    changes.push({ at, replicas: born.length });
+  }
+  return changes;
+}
+
+function endpointOf({ name, spec }: DifferentialScenario) {
+  const target = { apiVersion: "apps/v1", kind: "Deployment", name: "differential" };
+  const { endpoints } = parseConfigDocuments(
+    [
+      {
+        apiVersion: "tidegate.dev/v1alpha1",
+        kind: "Endpoint",
+        metadata: { name: "differential" },
+        spec: {
+          model: "m",
+          engine: { kind: "other" },
+          platform: { kind: "static", urls: ["http://127.0.0.1:1"], target },
+          policy: {
+            kind: "hpa",
+            manifest: {
+              apiVersion: "autoscaling/v2",
+              kind: "HorizontalPodAutoscaler",
+              metadata: { name: "differential" },
+              spec: { scaleTargetRef: target, ...spec },
+            },
+          },
+        },
+      },
+    ],
+    { env: {}, name },
+  );
+  return endpoints[0] as NonNullable<(typeof endpoints)[0]>;
+}
