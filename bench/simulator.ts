@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { parseConfig } from "../src/config/index.ts";
 import { findProfile } from "../src/engine/index.ts";
 import type { Endpoint, Policy } from "../src/model/index.ts";
@@ -37,17 +39,21 @@ function timed(policy: Policy): { readonly policy: Policy; spentMs(): number } {
   };
 }
 
-function run(endpoint: Endpoint, trace: Rows, seed: number) {
-  const profile = findProfile("8B");
-  const { policy, spentMs } = timed(createPolicy(endpoint));
-  const before = cpuMs();
-  const simulation = createSimulation({
+const prepare = (endpoint: Endpoint, trace: Rows, seed: number, policy: Policy) =>
+  createSimulation({
     endpoint,
     trace,
     seed,
     policy,
-    pools: { default: { engine: defaultEngine(profile), coldStart: { total: { medianMs: 90_000, sigma: 0.25 } }, initial: 8 } },
+    pools: {
+      default: { engine: defaultEngine(findProfile("8B")), coldStart: { total: { medianMs: 90_000, sigma: 0.25 } }, initial: 8 },
+    },
   });
+
+function run(endpoint: Endpoint, trace: Rows, seed: number) {
+  const { policy, spentMs } = timed(createPolicy(endpoint));
+  const before = cpuMs();
+  const simulation = prepare(endpoint, trace, seed, policy);
   while (simulation.step(1_000_000));
   const result = simulation.result();
   return { result, arrived: simulation.arrived, cpuMs: cpuMs() - before, policyMs: spentMs() };
@@ -58,7 +64,22 @@ function* repeated(rows: readonly TraceRequest[], times: number): Generator<Trac
   const lengthMs = rows.at(-1)?.arrivalMs ?? 0;
   for (let at = 0; at < times; at++) for (const row of rows) yield { ...row, arrivalMs: row.arrivalMs + at * lengthMs };
 }
-const residentMiB = () => (process.memoryUsage().rss / 2 ** 20).toFixed(0);
+
+/** What a run itself holds when its last row is in, in MiB: what is live after a collection, without what was live before the run. */
+function heldMiB(endpoint: Endpoint, trace: Rows): number {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const live = () => {
+    collect();
+    return process.memoryUsage().heapUsed / 2 ** 20;
+  };
+  const before = live();
+  const simulation = prepare(endpoint, trace, 1, createPolicy(endpoint));
+  while (simulation.step(1_000_000));
+  const held = live() - before;
+  simulation.result();
+  return held;
+}
 
 /** `npm run bench -- simulator [TRACE] [OVERLAY] [RUNS]`: conversations under an HPA on running requests, on one core. */
 export async function bench([file = published, copies = "12", runs = "7"]: readonly string[]): Promise<void> {
@@ -86,10 +107,7 @@ export async function bench([file = published, copies = "12", runs = "7"]: reado
     `${middle.cpuMs.toFixed(0)} ms, of which policy ${middle.policyMs.toFixed(1)} ms (${((100 * middle.policyMs) / middle.cpuMs).toFixed(1)} %, ${decisions} decisions)`,
   );
   line("events, time of one", `${events.toLocaleString("en")}, ${((1e6 * (middle.cpuMs - middle.policyMs)) / events).toFixed(0)} ns`);
-  const memory = [1, 8].map((times) => {
-    run(endpoint, repeated(rows, times), 1);
-    return residentMiB();
-  });
-  line("memory, after 1 and 8 such traces", `${memory.join(", ")} MiB resident, trace and runtime included`);
+  const memory = [1, 8].map((times) => heldMiB(endpoint, repeated(rows, times)).toFixed(1));
+  line("held by a run, 1 and 8 such traces", `${memory.join(", ")} MiB of heap`);
   line("attainment, GPU-hours", `${((whole.attainment ?? 0) * 100).toFixed(2)} %, ${whole.gpuHours.toFixed(2)}`);
 }
