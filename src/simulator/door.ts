@@ -281,7 +281,6 @@ export function createDoor(
       request.ticket = ledger.arrive(nowMs, {
         class: row.class ?? "default",
         promptTokens: row.promptTokens,
-        prefixHitTokens: row.prefixHitTokens,
       });
       recorder.arrived(nowMs, row.promptTokens, row.outputTokens);
       // First come, first served: who arrives while others still wait stands behind them.

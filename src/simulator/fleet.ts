@@ -226,16 +226,13 @@ export function createFleet(settings: Settings, queue: EventQueue, luck: Luck, e
     events.ready(replica, nowMs);
   }
 
-  function wake(own: OwnPool, replica: SimulatedReplica, nowMs: Ms): void {
+  function wake(replica: SimulatedReplica, nowMs: Ms): void {
     const life = lifeOf(replica);
     replica.forStandby = false;
+    // Waking is a start of its own, measured from now.
+    for (const past of ["starting", "ready", ...STAGES] as const) delete replica.entered[past];
     replica.enter("starting", "wake", nowMs);
     queue.set(life.lifeTimer, nowMs + life.wakeMs);
-    // A second wake is a start of its own.
-    replica.entered.starting = nowMs;
-    replica.entered.wake = nowMs;
-    delete replica.entered.ready;
-    own.kvPeak = Math.max(own.kvPeak, replica.engine.kvPeak);
   }
 
   function drain(own: OwnPool, replica: SimulatedReplica, forStandby: boolean, withinMs: Ms, nowMs: Ms): void {
@@ -297,7 +294,7 @@ export function createFleet(settings: Settings, queue: EventQueue, luck: Luck, e
     for (let count = up().length; count < own.wanted; count++) {
       const asleep = replicas.find((replica) => replica.state === "standby");
       const coming = replicas.find((replica) => replica.state === "starting" && replica.forStandby);
-      if (asleep !== undefined) wake(own, asleep, nowMs);
+      if (asleep !== undefined) wake(asleep, nowMs);
       else if (coming !== undefined) coming.forStandby = false;
       else launch(own, false, false, nowMs);
     }

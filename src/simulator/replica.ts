@@ -152,7 +152,9 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
     request.replica = this;
     request.dispatchedMs = nowMs;
     request.expectedTokens = Math.min(horizonSteps - 1, Math.max(1, Math.round(expectedTokens)));
-    request.promptWork = workOf({ promptTokens: request.promptTokens, outputTokens: request.expectedTokens });
+    // What comes prefilled has only its tokens to be made.
+    const promptTokens = request.part === "decode" ? 0 : request.promptTokens;
+    request.promptWork = workOf({ promptTokens, outputTokens: request.expectedTokens });
     request.endStep = -1;
     this.promptWork += request.promptWork;
     this.requests.push(request);

@@ -82,6 +82,7 @@ it("a draining replica is billed until what it serves has ended", () => {
 });
 
 it("sleeping replicas cost their share, wake in their time, and are replaced", () => {
+  const seen: Observation[] = [];
   const zzz = pool({ standby: 1, pricePerReplicaHour: 1 });
   const { whole, minutes } = simulate(
     options({
@@ -89,9 +90,11 @@ it("sleeping replicas cost their share, wake in their time, and are replaced", (
       trace: [row(0)],
       durationMs: 600_000,
       pools: { default: simulated({ coldStart: { total: 120_000, wake: 5_000 }, standbyPriceShare: 0.1 }) },
-      policy: scripted([[300_000, to(2)]]),
+      policy: scripted([[300_000, to(2)]], {}, seen),
     }),
   );
+  const woken = seen.at(-1)?.replicas.find(({ id }) => id === "default-1");
+  expect(woken?.entered).toEqual({ standby: 0, starting: 300_000, wake: 300_000, ready: 305_000 });
   // Asleep for 300 s; awake for 300 s beside another that starts for 120 s and then sleeps for 180 s.
   expect(whole.cost * 3600).toBeCloseTo(600 + 0.1 * 300 + 300 + 120 + 0.1 * 180, 6);
   expect(whole.readyMean * 600).toBeCloseTo(600 + 295, 6);

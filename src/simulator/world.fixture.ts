@@ -38,7 +38,7 @@ export const endpoint = (pools: readonly Pool[] = [pool()], over: Partial<Endpoi
 export const profile = findProfile("8B");
 
 /** Every iteration takes `stepMs`, whatever is in it. */
-export const evenProfile = (stepMs: Ms): EngineProfile => ({
+const evenProfile = (stepMs: Ms): EngineProfile => ({
   ...profile,
   decAMs: stepMs,
   decCUsPerSeq: 0,
