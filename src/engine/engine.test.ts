@@ -301,3 +301,41 @@ it("profiles are found by short and full name or by GPU, and an unknown one list
   expect(() => findProfile("9B")).toThrow(/8B, 70B, .*Mixtral/);
   expect(() => findProfile("8B", "tpu")).toThrow(/on GPU "tpu"/);
 });
+
+it("remembers the fullest that its cache has been, which is never above what there is", () => {
+  const engine = createEngine({ ...config, kvCapacityTokens: 16 * 60 });
+  for (let at = 0; at < 12; at++) submit(engine, 100, 60, 10 * at);
+  let most = 0;
+  engine.advance(end, {
+    iteration: () => {
+      // After an iteration what finished in it has left already.
+      most = Math.max(most, engine.kvUsed);
+    },
+  });
+  expect(engine.kvPeak).toBeGreaterThanOrEqual(most);
+  expect(engine.kvPeak).toBeLessThanOrEqual(1);
+  expect(engine.kvPeak).toBeGreaterThan(0.9);
+});
+
+it("a sequence that is used again is as good as a new one", () => {
+  const run = (reuses: boolean) => {
+    const engine = createEngine({ ...config, kvCapacityTokens: 16 * 60 });
+    const times: number[] = [];
+    let spare: EngineSequence | null = null;
+    for (let at = 0; at < 40; at++) {
+      engine.advance(200 * at, {
+        finished: (sequence, atMs) => {
+          times.push(atMs, sequence.preemptions);
+          spare = sequence;
+        },
+      });
+      const request = { promptTokens: 80 + 7 * at, outputTokens: 30 + (at % 5), prefixHitTokens: 0 };
+      const sequence: EngineSequence | null = engine.submit(request, 200 * at, reuses ? spare : null);
+      expect(sequence).toMatchObject({ request, state: "waiting", admittedMs: null, firstTokenMs: null, finishedMs: null, preemptions: 0 });
+      spare = null;
+    }
+    engine.advance(end, { finished: (_, atMs) => times.push(atMs) });
+    return { times, counters: engine.counters };
+  };
+  expect(run(true)).toEqual(run(false));
+});

@@ -373,3 +373,29 @@ it("decides for an endpoint by its own policy, and acts on nothing in a dry run"
   expect(run(false).pools["default"]?.born).toBe(5);
   expect(run(true).pools["default"]?.born).toBe(1);
 });
+
+it("the n-th replica has the same luck under every policy, and another under another seed", () => {
+  const starts = (seed: number, script: Parameters<typeof scripted>[0]) => {
+    const seen: Observation[] = [];
+    simulate(
+      options({
+        trace: [row(0)],
+        seed,
+        durationMs: 900_000,
+        pools: { default: simulated({ coldStart: { total: { medianMs: 60_000, sigma: 0.5 } } }) },
+        policy: scripted(script, {}, seen),
+      }),
+    );
+    return (seen.at(-1)?.replicas ?? []).slice(1, 4).map(({ entered }) => (entered.ready ?? 0) - (entered.starting ?? 0));
+  };
+  const atOnce = starts(1, [[100_000, to(4)]]);
+  const oneByOne = starts(1, [
+    [50_000, to(2)],
+    [200_000, to(3)],
+    [300_000, to(4)],
+  ]);
+  const rounded = (all: readonly number[]) => all.map((ms) => Math.round(ms * 1000));
+  expect(rounded(oneByOne)).toEqual(rounded(atOnce));
+  expect(new Set(rounded(atOnce)).size).toBe(3);
+  expect(rounded(starts(2, [[100_000, to(4)]]))).not.toEqual(rounded(atOnce));
+});
