@@ -1,6 +1,17 @@
 /**
  * A fleet in virtual time: any policy on any trace. Engine, routing and ledger are the live ones, and the policy is called as the
  * controller calls it. Pure: the same options give the same result to the last bit.
+ *
+ *   const { whole, afterSplit, minutes } = simulate({
+ *     endpoint,                                     // as the config gives it: pools, prices, objective, policy, limits at the door
+ *     trace: columnsOf(rows),                       // or any iterable of rows, however long
+ *     seed: 1,
+ *     pools: { default: { engine: defaultEngine(findProfile("8B")), coldStart: { total: { medianMs: 90_000, sigma: 0.25 } } } },
+ *     splitMs: 15 * 60_000,
+ *   });
+ *
+ * `createSimulation` is the same in steps, for whoever shows progress; `policy` takes any Policy in place of the endpoint's own, and
+ * `onDecision` hands out every Observation and Decision as it comes.
  */
 export type { Distribution } from "./distribution.ts";
 export type { Fault } from "./faults.ts";
