@@ -12,9 +12,17 @@ export interface AdminServer {
   close(): Promise<void>;
 }
 
+/** A browser knows no bearer, so it may give the token as a password (RFC 7617); the name is free. */
+function tokenOf(header: string): string {
+  const [scheme = "", value = ""] = header.split(" ");
+  if (scheme.toLowerCase() !== "basic") return scheme.toLowerCase() === "bearer" ? value : "";
+  const pair = Buffer.from(value, "base64").toString("utf8");
+  return pair.slice(pair.indexOf(":") + 1);
+}
+
 /**
  * The one admin port of a process: `/metrics` of all registries, then the first handler that knows the path. With a token, every
- * path but the probes asks for it as a bearer.
+ * path but the probes asks for it, as a bearer or as a password.
  * @throws TidegateError `gateway/port` where the port is taken
  */
 export async function serveAdmin(options: {
@@ -26,8 +34,8 @@ export async function serveAdmin(options: {
   let registries: readonly Registry[] = [];
   const allowed = (header: string | undefined) => {
     if (options.token === null) return true;
-    const given = Buffer.from(header ?? "");
-    const wanted = Buffer.from(`Bearer ${options.token}`);
+    const given = Buffer.from(tokenOf(header ?? ""));
+    const wanted = Buffer.from(options.token);
     return given.length === wanted.length && timingSafeEqual(given, wanted);
   };
   const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, (request, response) => {
@@ -35,7 +43,8 @@ export async function serveAdmin(options: {
     const answer = (status: number, text: string) => response.writeHead(status, { "content-type": "text/plain; charset=utf-8" }).end(text);
     if (handlers === null) return void answer(path === "/livez" ? 200 : 503, path === "/livez" ? "ok\n" : "starting\n");
     if (!["/livez", "/readyz", "/healthz"].includes(path ?? "") && !allowed(request.headers.authorization)) {
-      return void answer(401, "this admin API asks for its bearer token\n");
+      response.setHeader("www-authenticate", 'Bearer realm="tidegate", Basic realm="Tidegate: any name, the admin token as password"');
+      return void answer(401, "this admin API asks for its token: as a bearer, or as the password of any name\n");
     }
     if (path === "/metrics") {
       return void Promise.all(registries.map((registry) => registry.metrics())).then(

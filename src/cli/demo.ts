@@ -39,6 +39,7 @@ export function demoCommand(): Command {
       rmSync(flags.state, { recursive: true, force: true });
       const fleet = await startFleet({
         endpoints: [endpoint],
+        fleet: null,
         clock,
         version,
         host,

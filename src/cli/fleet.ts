@@ -1,10 +1,13 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Clock, type Door, type Endpoint, type Log, messageOf, TidegateError } from "../model/index.ts";
+import { type Clock, type Door, type Endpoint, type Fleet, type Log, messageOf, TidegateError } from "../model/index.ts";
+import { readFile, readText } from "./documents.ts";
 import { EXIT } from "./exit.ts";
 
 export interface FleetOptions {
   readonly endpoints: readonly Endpoint[];
+  /** The budget that they share; null: none. */
+  readonly fleet: Fleet | null;
   readonly clock: Clock;
   readonly version: string;
   readonly host: string;
@@ -19,7 +22,7 @@ export interface FleetOptions {
 }
 
 /** Gateway, controller, console and admin API of one process. */
-export interface Fleet {
+export interface RunningFleet {
   readonly gatewayUrl: string | null;
   readonly adminUrl: string;
   readonly controller: import("../controller/index.ts").Controller;
@@ -30,27 +33,15 @@ export interface Fleet {
 /** Reads the config files; every problem of every file in one error. `-` is stdin. */
 export async function readConfig(
   files: readonly string[],
-): Promise<{ readonly endpoints: readonly Endpoint[]; readonly warnings: readonly string[] }> {
+): Promise<{ readonly endpoints: readonly Endpoint[]; readonly fleet: Fleet | null; readonly warnings: readonly string[] }> {
   const { formatIssue, parseConfigFiles } = await import("../config/index.ts");
-  const texts = files.map((file) => {
-    try {
-      return { file, text: readFileSync(file === "-" ? 0 : file, "utf8") };
-    } catch (error) {
-      throw new TidegateError(
-        "config/unreadable",
-        `${file} cannot be read (${messageOf(error)}); name a config file, or see \`tidegate validate --help\``,
-        {
-          cause: error,
-        },
-      );
-    }
-  });
-  const config = parseConfigFiles(texts, { env: process.env, readSecret: (path: string) => readFileSync(path, "utf8").trim() });
-  return { endpoints: config.endpoints, warnings: config.warnings.map(formatIssue) };
+  const texts = files.map((file) => readText(file, readFile));
+  const { endpoints, fleet, warnings } = parseConfigFiles(texts, { env: process.env, readSecret: (path) => readFile(path).trim() });
+  return { endpoints, fleet, warnings: warnings.map(formatIssue) };
 }
 
-export async function startFleet(options: FleetOptions): Promise<Fleet> {
-  const { endpoints, clock, host, log } = options;
+export async function startFleet(options: FleetOptions): Promise<RunningFleet> {
+  const { endpoints, fleet, clock, host, log } = options;
   const { startController, controllerHandler } = await import("../controller/index.ts");
   const { adminDoor } = await import("../http/index.ts");
   const { consoleHandler } = await import("../console/index.ts");
@@ -70,7 +61,15 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     const { serveAdmin } = await import("./admin-server.ts");
     const admin = await serveAdmin({ port: options.adminPort, host, token: options.adminToken });
     closers.push(admin.close);
-    const controller = await startController({ endpoints, doors, stateFolder: options.stateFolder, clock, log, version: options.version });
+    const controller = await startController({
+      endpoints,
+      fleet,
+      doors,
+      stateFolder: options.stateFolder,
+      clock,
+      log,
+      version: options.version,
+    });
     const handlers = [controllerHandler(controller), await consoleHandler()];
     const registries = [controller.metrics.registry];
     if (gateway !== null) {

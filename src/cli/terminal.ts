@@ -99,6 +99,9 @@ export function renderEndpoint(
     lines.push(paint("yellow", `${"".padEnd(10)}paused: decisions are recorded, not acted upon`));
   if (view.pin !== null && nowMs < view.pin.untilMs) lines.push(paint("yellow", `${"".padEnd(10)}pinned at ${view.pin.replicas}`));
   for (const trouble of view.trouble) lines.push(paint("red", `${"".padEnd(10)}${trouble.text}`.slice(0, columns)));
+  const otherwise = view.decisions[0]?.otherwise ?? null;
+  if (otherwise !== null)
+    lines.push(...wrap(otherwise, Math.max(20, columns - 10), 10).map((part, at) => (at === 0 ? label("Otherwise") + part : part)));
   lines.push(paint("dim", "Decisions"));
   for (const decision of view.decisions) {
     if (lines.length >= at.rows) break;

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { Fleet } from "./fleet.ts";
+import type { RunningFleet } from "./fleet.ts";
 import { version } from "./version.ts";
 
 /** Options that `up` and `controller` share. */
@@ -54,13 +54,14 @@ export async function runLoop(
   const speed = Number(flags.speed);
   if (!(speed > 0 && speed <= 1000)) throw usage(`--speed is ${JSON.stringify(flags.speed)}; give a number above 0, such as 5`);
   const { openLog, readConfig, startFleet, untilSignal } = await import("./fleet.ts");
-  const { endpoints, warnings } = await readConfig(files);
+  const { endpoints, fleet: budget, warnings } = await readConfig(files);
   if (endpoints.length === 0)
     throw new TidegateError("config/invalid", `${files.join(", ")} holds no Endpoint document; add one, see examples/tidegate.yaml`);
   for (const warning of warnings) process.stderr.write(`tidegate: ${warning}\n`);
   const live = process.stdout.isTTY === true && flags.plain !== true && process.env["CI"] === undefined;
   const { fleetClock } = await import("./fleet-clock.ts");
   const fleet = await startFleet({
+    fleet: budget,
     endpoints: flags.dryRun === true ? endpoints.map((endpoint) => ({ ...endpoint, dryRun: true })) : endpoints,
     clock: fleetClock(flags.state, speed),
     version,
@@ -93,7 +94,7 @@ export async function runLoop(
 
 /** Shows the fleet live on a terminal, or as plain lines of what changed. @returns a function that ends it */
 export async function showFleet(
-  fleet: Fleet,
+  fleet: RunningFleet,
   live: boolean,
   foot: readonly string[],
   more: () => readonly string[] = () => [],

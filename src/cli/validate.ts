@@ -1,7 +1,7 @@
 import process from "node:process";
 import { Command, Option } from "commander";
 import type { ConfigCheck, ConfigText } from "../config/index.ts";
-import { type Endpoint, messageOf, TidegateError } from "../model/index.ts";
+import { type Endpoint, type Fleet, messageOf, TidegateError } from "../model/index.ts";
 import { type Read, readFile, readText } from "./documents.ts";
 import { EXIT } from "./exit.ts";
 
@@ -60,22 +60,39 @@ export async function validate(files: readonly string[], options: ValidateOption
     world.err(`${check.issues.length} ${check.issues.length === 1 ? "problem" : "problems"}; nothing would be started`);
     return EXIT.usage;
   }
-  if (options.output === "text") for (const endpoint of check.endpoints) world.out(summary(endpoint));
+  if (options.output === "text") {
+    for (const endpoint of check.endpoints) world.out(summary(endpoint));
+    if (check.fleet !== null) world.out(budget(check.fleet));
+  }
   return EXIT.ok;
 }
 
 /** `llama-3-8b: emulated on process, 0 to 6 replicas, policy slo` */
 function summary(endpoint: Endpoint): string {
   const { name, engine, platform, pools, policy } = endpoint;
-  const counts = pools.map((pool) => `${pools.length > 1 ? `${pool.name} ` : ""}${pool.min} to ${pool.max}`).join(", ");
+  const counts = pools
+    .map(
+      (pool) =>
+        `${pools.length > 1 ? `${pool.name} ` : ""}${pool.min} to ${pool.max === Number.MAX_SAFE_INTEGER ? "any number of" : pool.max}`,
+    )
+    .join(", ");
   const decides = "manifest" in policy ? `${policy.kind} ${policy.manifest.name}` : `policy ${policy.kind}`;
   return `${name}: ok, ${engine.kind} on ${platform.kind}, ${counts} replicas, ${decides}${endpoint.dryRun ? ", dry run" : ""}`;
 }
 
+/** `lab: 8 GPUs for all` */
+function budget({ name, gpus }: Fleet): string {
+  if (typeof gpus === "number") return `${name}: ${gpus} GPUs for all`;
+  return `${name}: ${Object.entries(gpus)
+    .map(([type, count]) => `${count} ${type}`)
+    .join(", ")} for all`;
+}
+
 /** What the config comes to without what could be secret: environments and credentials are left out. */
-function asJson({ endpoints, warnings, issues }: ConfigCheck) {
+function asJson({ endpoints, fleet, warnings, issues }: ConfigCheck) {
   return {
     valid: issues.length === 0,
+    fleet,
     endpoints: endpoints.map(({ platform, prometheus, ...rest }) => ({
       ...rest,
       platform: platform.kind === "process" ? { ...platform, env: Object.keys(platform.env) } : platform,

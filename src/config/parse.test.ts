@@ -80,7 +80,7 @@ it.each<[string, string, string]>([
     "apiVersion: v1\nkind: Endpiont\n",
     't.yaml:2:7 kind: is not a kind that Tidegate knows (value "Endpiont"); did you mean "Endpoint"?',
   ],
-  ["a missing kind", "apiVersion: v1\n", `t.yaml:1:1 kind: is missing; add it, one of: Endpoint, ${MANIFEST_KINDS.join(", ")}`],
+  ["a missing kind", "apiVersion: v1\n", `t.yaml:1:1 kind: is missing; add it, one of: Endpoint, Fleet, ${MANIFEST_KINDS.join(", ")}`],
   [
     "a wrong apiVersion",
     "apiVersion: v1\nkind: Endpoint\n",
@@ -566,7 +566,34 @@ it("takes documents that are data already, and then names the document", () => {
     spec: { model: "a", engine: { kind: "emulated" }, platform: { kind: "process" }, replicas: { max: 4 }, policy: { kind: "slo" } },
   };
   expect(parseConfigDocuments([document], { env: {} }).endpoints[0]?.name).toBe("a");
-  expect(() => parseConfigDocuments([document, { kind: "Fleet" }], { env: {}, name: "given" })).toThrow(
-    'given document 2 kind: is not a kind that Tidegate knows (value "Fleet"); use one of: Endpoint, HorizontalPodAutoscaler',
+  expect(() => parseConfigDocuments([document, { kind: "Flotilla" }], { env: {}, name: "given" })).toThrow(
+    'given document 2 kind: is not a kind that Tidegate knows (value "Flotilla"); use one of: Endpoint, Fleet, HorizontalPodAutoscaler',
   );
+});
+
+const fleet = (spec: string, name = "lab") =>
+  `apiVersion: tidegate.dev/v1alpha1\nkind: Fleet\nmetadata: { name: ${name} }\nspec: ${spec}\n`;
+const pooled = endpoint({ replicas: undefined, pools: "[{ name: p, gpu: h100, max: 4 }]" });
+
+it("takes one Fleet beside its endpoints", () => {
+  const text = `${pooled}---\n${fleet("{ gpus: { h100: 8 }, priorities: { a: 10 } }")}`;
+  expect(parseConfig(text, { file: "t.yaml", env: {} }).fleet).toEqual({ name: "lab", gpus: { h100: 8 }, priorities: { a: 10 } });
+  expect(parseConfig(pooled, { file: "t.yaml", env: {} }).fleet).toBeNull();
+});
+
+it.each([
+  [
+    "a priority of nobody",
+    "{ gpus: 8, priorities: { nobody: 1 } }",
+    "t.yaml:14:32 document 2 spec.priorities.nobody: is no Endpoint of this config; there is: a",
+  ],
+  ["a type that no pool has", "{ gpus: { l4: 8 } }", "t.yaml:14:17 document 2 spec.gpus.l4: is no GPU type of any pool; there is: h100"],
+  ["no GPUs at all", "{ gpus: 0 }", "t.yaml:14:15 document 2 spec.gpus: is below 1 (value 0); use 1 or more"],
+])("refuses a Fleet with %s", (_, spec, issue) => expect(check(`${pooled}---\n${fleet(spec)}`).issues).toEqual([issue]));
+
+it("refuses a second Fleet", () => {
+  const { issues } = check(`${pooled}---\n${fleet("{ gpus: 8 }")}---\n${fleet("{ gpus: 4 }", "other")}`);
+  expect(issues).toEqual([
+    't.yaml:18:19 document 3 metadata.name: is a second Fleet beside lab (value "other"); keep one: a process has one budget',
+  ]);
 });

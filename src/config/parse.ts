@@ -1,15 +1,17 @@
 import { MANIFEST_KINDS, type ManifestReader, readerFor } from "../manifests/index.ts";
-import { type Endpoint, type Manifest, type Target, TidegateError } from "../model/index.ts";
+import { type Endpoint, type Fleet, type Manifest, type Target, TidegateError } from "../model/index.ts";
 import { type ConfigText, plainDocuments, type Remark, readDocuments, type Source, splitMessage } from "./documents.ts";
 import { type BoundManifest, resolveEndpoint, type SecretSources, targetOf } from "./endpoint.ts";
 import { checkShape } from "./explain.ts";
 import { type ConfigIssue, formatIssue, parsePath } from "./issue.ts";
-import { API_VERSION, type EndpointDocument, endpointSchema } from "./schema.ts";
+import { API_VERSION, type EndpointDocument, endpointSchema, type FleetDocument, fleetSchema } from "./schema.ts";
 import { wayOutAmong } from "./suggest.ts";
 
 /** `warnings` are no reason to refuse the config, but worth saying. */
 export interface Config {
   readonly endpoints: readonly Endpoint[];
+  /** The budget that the endpoints share; null: none. */
+  readonly fleet: Fleet | null;
   readonly warnings: readonly ConfigIssue[];
 }
 
@@ -43,14 +45,18 @@ export function checkConfig(files: readonly ConfigText[], options: ConfigOptions
   return checkSources(sources, issues, options, files.map(({ file }) => file).join(", "));
 }
 
-function orThrow({ endpoints, warnings, issues }: ConfigCheck): Config {
+function orThrow({ endpoints, fleet, warnings, issues }: ConfigCheck): Config {
   if (issues.length > 0) throw new TidegateError("config/invalid", issues.map(formatIssue).join("\n"));
-  return { endpoints, warnings };
+  return { endpoints, fleet, warnings };
 }
 
 interface StatedEndpoint {
   readonly source: Source;
   readonly document: EndpointDocument;
+}
+interface StatedFleet {
+  readonly source: Source;
+  readonly document: FleetDocument;
 }
 interface StatedManifest extends BoundManifest {
   readonly source: Source;
@@ -62,6 +68,7 @@ function checkSources(sources: readonly Source[], readIssues: readonly ConfigIss
   const warnings: ConfigIssue[] = [];
   const stated: StatedEndpoint[] = [];
   const manifests: StatedManifest[] = [];
+  const fleets: StatedFleet[] = [];
   /** Something was meant to be an endpoint or a manifest but could not be read: whatever is missing may be that. */
   let incomplete = readIssues.length > 0;
   for (const source of sources) {
@@ -71,6 +78,10 @@ function checkSources(sources: readonly Source[], readIssues: readonly ConfigIss
       const parsed = reader.read(source.value);
       if ("manifest" in parsed) manifests.push(statedManifest(source, reader, parsed.manifest, parsed.target));
       else remarks.push(...parsed.issues.map(({ path, message }) => ({ path: parsePath(path), ...splitMessage(message) })));
+    } else if (isOwn(source, "Fleet")) {
+      const shape = checkShape(fleetSchema, source.value);
+      if ("data" in shape) fleets.push({ source, document: shape.data });
+      else remarks.push(...shape.remarks);
     } else if (isEndpoint(source, remarks)) {
       const shape = checkShape(endpointSchema, source.value);
       if ("data" in shape) stated.push({ source, document: shape.data });
@@ -132,6 +143,7 @@ function checkSources(sources: readonly Source[], readIssues: readonly ConfigIss
   });
 
   refuseTwins(stated, issues);
+  const fleet = resolveFleet(fleets, endpoints, issues);
   for (const { source, what, target, manifest } of manifests.filter((each) => !used.has(each)))
     warnings.push(
       source.issue({
@@ -144,7 +156,7 @@ function checkSources(sources: readonly Source[], readIssues: readonly ConfigIss
         wayOut: "give an Endpoint in that namespace this target, or leave the document out",
       }),
     );
-  return { endpoints: issues.length > 0 ? [] : endpoints, warnings: inOrder(warnings), issues: inOrder(issues) };
+  return { endpoints: issues.length > 0 ? [] : endpoints, fleet, warnings: inOrder(warnings), issues: inOrder(issues) };
 }
 
 /** By place within each file; files stay in the order in which they were first spoken of. */
@@ -155,7 +167,49 @@ function inOrder(issues: readonly ConfigIssue[]): ConfigIssue[] {
   );
 }
 
-const KINDS = ["Endpoint", ...MANIFEST_KINDS];
+const KINDS = ["Endpoint", "Fleet", ...MANIFEST_KINDS];
+
+const isOwn = ({ value }: Source, kind: string): boolean =>
+  typeof value === "object" && value !== null && "kind" in value && value.kind === kind;
+
+/** One fleet a config: a process has one budget. Its endpoints and GPU types have to be there. */
+function resolveFleet(fleets: readonly StatedFleet[], endpoints: readonly Endpoint[], issues: ConfigIssue[]): Fleet | null {
+  const [first, second] = fleets;
+  if (first === undefined) return null;
+  const { source, document } = first;
+  if (second !== undefined)
+    issues.push(
+      second.source.issue({
+        path: ["metadata", "name"],
+        message: `is a second Fleet beside ${document.metadata.name}`,
+        wayOut: "keep one: a process has one budget",
+      }),
+    );
+  const { gpus, priorities } = document.spec;
+  const names = endpoints.map(({ name }) => name);
+  for (const name of Object.keys(priorities))
+    if (!names.includes(name))
+      issues.push(
+        source.issue({
+          path: ["spec", "priorities", name],
+          onKey: true,
+          message: "is no Endpoint of this config",
+          wayOut: wayOutAmong(name, names, "there is"),
+        }),
+      );
+  const types = [...new Set(endpoints.flatMap(({ pools }) => pools.map(({ gpu }) => gpu)))].filter((gpu) => gpu !== "");
+  for (const gpu of typeof gpus === "number" ? [] : Object.keys(gpus))
+    if (!types.includes(gpu))
+      issues.push(
+        source.issue({
+          path: ["spec", "gpus", gpu],
+          onKey: true,
+          message: "is no GPU type of any pool",
+          wayOut: types.length === 0 ? "name the type in pools[].gpu, or give one number for all" : wayOutAmong(gpu, types, "there is"),
+        }),
+      );
+  return { name: document.metadata.name, gpus, priorities };
+}
 
 function isEndpoint({ value }: Source, remarks: Remark[]): boolean {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {

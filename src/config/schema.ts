@@ -305,6 +305,23 @@ export const endpointSchema = z
   })
   .meta({ title: "Endpoint", description: "one model behind one door" });
 
+export const fleetSchema = z
+  .strictObject({
+    apiVersion: z.literal(API_VERSION),
+    kind: z.literal("Fleet"),
+    metadata,
+    spec: z.strictObject({
+      gpus: z
+        .union([positive, z.record(text, count)], {
+          error: ({ input }) => (input === undefined ? undefined : "must be a number of GPUs, or one for each GPU type"),
+        })
+        .describe("GPUs that all endpoints together may take: a number, or one for each GPU type as the pools name it"),
+      priorities: z.record(dnsName, z.int()).prefault({}).describe("by endpoint; who is not named has 0, the larger is served first"),
+    }),
+  })
+  .meta({ title: "Fleet", description: "several endpoints under one budget of GPUs" });
+export type FleetDocument = z.output<typeof fleetSchema>;
+
 export type EndpointDocument = z.output<typeof endpointSchema>;
 export type EndpointSpecDocument = EndpointDocument["spec"];
 export type SecretReference = z.output<typeof secretSchema>;
@@ -321,7 +338,7 @@ const manifestOutline = z
 
 /** JSON Schema (draft 2020-12) of one document of a config file, for editors. */
 export function configJsonSchema(): Record<string, unknown> {
-  const schema = z.toJSONSchema(z.union([endpointSchema, manifestOutline]), { io: "input" });
+  const schema = z.toJSONSchema(z.union([endpointSchema, fleetSchema, manifestOutline]), { io: "input" });
   return { ...withoutSafeIntegers(schema), title: "Tidegate config" };
 }
 

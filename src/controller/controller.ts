@@ -1,10 +1,11 @@
 import { join } from "node:path";
 import { openHistory } from "../history/index.ts";
-import { type Clock, type Door, type Endpoint, type Log, TidegateError } from "../model/index.ts";
+import { type Clock, type Door, type Endpoint, type Fleet, type Log, TidegateError } from "../model/index.ts";
 import { createPlatform } from "../platforms/index.ts";
 import { createPolicy } from "../policy/index.ts";
 import { createCollector } from "../signals/index.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
+import { createQuota } from "./quota.ts";
 import { type Runner, startRunner } from "./runner.ts";
 import type { ControllerView } from "./view.ts";
 
@@ -13,6 +14,8 @@ export const platformFolder = "platform";
 
 export interface ControllerOptions {
   readonly endpoints: readonly Endpoint[];
+  /** The budget that they share; null: none. */
+  readonly fleet: Fleet | null;
   readonly doors: readonly Door[];
   /** History and what platforms remember live here. */
   readonly stateFolder: string;
@@ -39,7 +42,7 @@ export interface Controller {
  * @throws TidegateError of history and platforms; what was already started is closed again
  */
 export async function startController(options: ControllerOptions): Promise<Controller> {
-  const { endpoints, doors, stateFolder, clock, log, version } = options;
+  const { endpoints, fleet, doors, stateFolder, clock, log, version } = options;
   const history = openHistory(stateFolder);
   const metrics = createMetrics();
   const runners = new Map<string, Runner>();
@@ -48,12 +51,13 @@ export async function startController(options: ControllerOptions): Promise<Contr
     await Promise.allSettled([...runners.values()].map((runner) => runner.stop(how)));
     history.close();
   };
+  const quota = fleet === null ? null : createQuota(fleet, endpoints, (name) => runners.get(name)?.ask());
   try {
     for (const endpoint of endpoints) {
       const policy = createPolicy(endpoint);
       const platform = await createPlatform(endpoint, { stateFolder: join(stateFolder, platformFolder), clock, log });
       const collector = createCollector(endpoint, { clock, log, needs: policy.needs });
-      runners.set(endpoint.name, startRunner({ endpoint, policy, platform, collector, doors, history, clock, metrics, log }));
+      runners.set(endpoint.name, startRunner({ endpoint, policy, platform, collector, doors, history, clock, metrics, log, quota }));
     }
   } catch (error) {
     await close("leave");

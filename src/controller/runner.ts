@@ -4,8 +4,6 @@ import {
   type Cause,
   type Clock,
   type Condition,
-  coldStartMs,
-  type Decision,
   type Door,
   type DoorEndpoint,
   type DoorReport,
@@ -20,16 +18,18 @@ import {
   type Route,
   type Series,
   type Slot,
-  stageDurations,
   TidegateError,
 } from "../model/index.ts";
 import type { Platform, PlatformStatus } from "../platforms/index.ts";
 import type { Collector } from "../signals/index.ts";
+import { Books } from "./books.ts";
+import { DecisionLines } from "./decision-lines.ts";
 import { createDrains } from "./drains.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Counts, Quota } from "./quota.ts";
 import { createSampleStore } from "./samples.ts";
-import { createLoop, type Loop, type Order, type Pin } from "./step.ts";
-import type { ColdStart, DecisionLine, EndpointView, Point } from "./view.ts";
+import { createLoop, isCarriedOut, type Loop, type Order, type Pin } from "./step.ts";
+import type { EndpointView, Point } from "./view.ts";
 
 /** How often the surroundings are looked at between decisions: routes, drains, charts. */
 const tickMs: Ms = 1000;
@@ -39,9 +39,6 @@ const shortestPauseMs: Ms = 50;
 const repeatRoutesMs: Ms = 5000;
 /** Rows of the ledger kept while the policy cannot be asked; the oldest go first. */
 const keptSlots = 20_000;
-const keptPoints = 1800;
-const keptDecisions = 200;
-const keptColdStarts = 100;
 
 export interface RunnerOptions {
   readonly endpoint: Endpoint;
@@ -54,6 +51,8 @@ export interface RunnerOptions {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
+  /** The budget that this endpoint shares with others; null: none. */
+  readonly quota: Quota | null;
 }
 /** One endpoint's loop in the world: gathers, asks the policy when it is due, carries out, records. */
 export interface Runner {
@@ -63,6 +62,8 @@ export interface Runner {
   points(sinceMs: Ms): readonly Point[];
   /** Decides at once where the policy wakes on this cause. */
   wake(cause: Cause): void;
+  /** Decides at once, whatever the policy wakes on: its share of a budget has changed. */
+  ask(): void;
   pause(untilMs: Ms | null): void;
   pin(pin: Pin | null): void;
   /** Ready: the last look at platform and doors went well. */
@@ -79,7 +80,7 @@ interface Trouble {
 }
 
 export function startRunner(options: RunnerOptions): Runner {
-  const { endpoint, policy, platform, collector, doors, history, clock, metrics, log } = options;
+  const { endpoint, policy, platform, collector, doors, history, clock, metrics, log, quota } = options;
   const saved = history.load(endpoint.name);
   const loop: Loop = createLoop(endpoint, policy, platform.acts, saved);
   /** What the config asks a Prometheus server for is taken from there. */
@@ -97,10 +98,8 @@ export function startRunner(options: RunnerOptions): Runner {
   const troubles = new Map<string, Trouble>();
   const drains = createDrains();
   const routesSaid = { text: "", atMs: Number.NEGATIVE_INFINITY };
-  let settledColdStarts = new Set<string>();
-  const points: Point[] = [];
-  const decisions: DecisionLine[] = [];
-  const coldStarts: ColdStart[] = [];
+  const books = new Books(endpoint, clock.now());
+  const decisions = new DecisionLines();
   let pendingSlots: Slot[] = [];
   let pendingEntries: Entry[] = [];
   let status: PlatformStatus | null = null;
@@ -109,9 +108,6 @@ export function startRunner(options: RunnerOptions): Runner {
   let reportAskedMs: Ms = Number.NEGATIVE_INFINITY;
   let series: readonly Series[] = [];
   const samples = createSampleStore();
-  let lastTickMs: Ms | null = null;
-  let cost = 0;
-  let replicaMs = 0;
   let pendingCause: Cause | null = null;
   let running: Promise<void> | null = null;
   let cancelTimer: () => void = () => {};
@@ -209,75 +205,10 @@ export function startRunner(options: RunnerOptions): Runner {
     }
   }
 
-  function account(nowMs: Ms): void {
-    const elapsedMs = lastTickMs === null ? 0 : nowMs - lastTickMs;
-    lastTickMs = nowMs;
-    const present = new Set(status?.replicas.map(({ id }) => id));
-    settledColdStarts = new Set([...settledColdStarts].filter((id) => present.has(id)));
-    for (const replica of status?.replicas ?? []) {
-      if (replica.state !== "gone" && replica.state !== "failed") {
-        cost += (priceOf(replica) * elapsedMs) / 3_600_000;
-        replicaMs += elapsedMs;
-      }
-      const totalMs = coldStartMs(replica);
-      if (totalMs !== null && !settledColdStarts.has(replica.id)) {
-        settledColdStarts.add(replica.id);
-        // One that was ready before we came (adopted after a restart) was counted then.
-        if ((replica.entered.ready ?? 0) < startedAtMs) continue;
-        const start: ColdStart = {
-          replica: replica.id,
-          pool: replica.pool,
-          readyAtMs: replica.entered.ready as Ms,
-          totalMs,
-          stages: stageDurations(replica, nowMs),
-          cost: (priceOf(replica) * totalMs) / 3_600_000,
-        };
-        coldStarts.push(start);
-        if (coldStarts.length > keptColdStarts) coldStarts.shift();
-        metrics.coldStart(endpoint.name, start);
-      }
-    }
-  }
-
-  const priceOf = (replica: Replica) => endpoint.pools.find((pool) => pool.name === replica.pool)?.pricePerReplicaHour ?? 0;
-  const startedAtMs = clock.now();
-
   function observeSeries(nowMs: Ms): void {
     const engineSeries = collector.collect(nowMs);
     series = doors.length > 0 ? doorSeries(engineSeries, lastReport, nowMs) : engineSeries;
     samples.add(series);
-  }
-
-  function value(name: string, nowMs: Ms): number | null {
-    const latest = series.find((one) => one.name === name && one.subject.kind === "endpoint")?.latest;
-    return latest === null || latest === undefined || typeof latest.value !== "number" || nowMs - latest.atMs > endpoint.staleAfterMs
-      ? null
-      : latest.value;
-  }
-
-  function chart(nowMs: Ms): void {
-    const count = (state: Replica["state"]) => status?.replicas.filter((replica) => replica.state === state).length ?? 0;
-    points.push({
-      atMs: nowMs,
-      requestRate: value("request_rate", nowMs),
-      promptTokensPerSecond: value("prompt_tokens_per_second", nowMs),
-      outputTokensPerSecond: value("output_tokens_per_second", nowMs),
-      queueDepth: value("queue_depth", nowMs),
-      inFlight: value("in_flight", nowMs),
-      ttftP50: value("ttft_p50", nowMs),
-      ttftP95: value("ttft_p95", nowMs),
-      ttftP99: value("ttft_p99", nowMs),
-      tpotP95: value("tpot_p95", nowMs),
-      gpuUtilization: value("gpu_utilization", nowMs),
-      kvUsed: value("kv_used", nowMs),
-      wanted: Object.values(status?.pools ?? {}).reduce((sum, pool) => sum + pool.wanted, 0),
-      ready: count("ready"),
-      starting: count("starting"),
-      draining: count("draining"),
-      failed: count("failed"),
-      cost,
-    });
-    if (points.length > keptPoints) points.splice(0, points.length - keptPoints);
   }
 
   async function decide(cause: Cause): Promise<void> {
@@ -291,7 +222,8 @@ export function startRunner(options: RunnerOptions): Runner {
       toldCursors = [...cursors];
     }
     const from = Object.values(status.pools).reduce((sum, pool) => sum + pool.wanted, 0);
-    const result = loop.step({ nowMs, cause, status, series: samples.take(), slots });
+    const grant = quota === null ? null : (asked: Counts) => quota.grant(endpoint.name, asked);
+    const result = loop.step({ nowMs, cause, status, series: samples.take(), slots, grant });
     record(result.entries);
     const done: Entry[] = [];
     for (const order of result.orders) done.push(...loop.settle(order, await carryOut(order), clock.now()));
@@ -306,17 +238,13 @@ export function startRunner(options: RunnerOptions): Runner {
     }
     const actions = done.flatMap((entry) => (entry.kind === "action" ? [entry.action] : []));
     lastConditions = result.decision.conditions;
-    const line = decisionLine(result.decision, cause, nowMs, from, actions);
-    const before = decisions[0];
-    if (before !== undefined && !before.changed && !line.changed) decisions[0] = line;
-    else decisions.unshift(line);
-    if (decisions.length > keptDecisions) decisions.pop();
+    const line = decisions.add(result.decision, cause, nowMs, from, actions);
     metrics.decision(endpoint.name, line, result.decision);
     if (line.changed) log("info", `${endpoint.name}: ${line.from} → ${line.to} replicas: ${line.reason}`, { seq: line.seq });
   }
 
   async function carryOut(order: Order): Promise<Outcome["result"]> {
-    if (order.by !== "policy" && order.by !== "pin") return "refused";
+    if (!isCarriedOut(order.by)) return "refused";
     try {
       const result = await platform.scale(order.pool, { kind: "scale", replicas: order.replicas, drain: order.drain });
       trouble("scale", null);
@@ -340,7 +268,8 @@ export function startRunner(options: RunnerOptions): Runner {
       );
     }
     observeSeries(nowMs);
-    account(nowMs);
+    for (const start of books.account(status, nowMs)) metrics.coldStart(endpoint.name, start);
+    if (status !== null) quota?.holds(endpoint.name, status);
     await route(nowMs);
     lookedAtMs = nowMs;
     if (loop.due(nowMs, cause)) {
@@ -349,8 +278,7 @@ export function startRunner(options: RunnerOptions): Runner {
       await route(nowMs);
     }
     drain();
-    chart(nowMs);
-    metrics.point(endpoint.name, points.at(-1) as Point, status, nowMs, series);
+    metrics.point(endpoint.name, books.chart(status, series, nowMs), status, nowMs, series);
   }
 
   function schedule(delayMs: Ms): void {
@@ -408,10 +336,6 @@ export function startRunner(options: RunnerOptions): Runner {
     view() {
       const totals: DoorTotals | null = lastReport?.totals ?? null;
       const ended = totals === null ? 0 : totals.completed + totals.failed + totals.rejected;
-      const perHour = (status?.replicas ?? [])
-        .filter((replica) => replica.state !== "gone" && replica.state !== "failed")
-        .reduce((sum, replica) => sum + priceOf(replica), 0);
-      const lengths = coldStarts.map((start) => start.totalMs).sort((a, b) => a - b);
       return {
         name: endpoint.name,
         model: endpoint.model,
@@ -427,13 +351,13 @@ export function startRunner(options: RunnerOptions): Runner {
           ...replica,
           inFlight: lastReport === null ? null : (lastReport.replicas.find((at) => at.replica === replica.id)?.inFlight ?? 0),
         })),
-        now: points.at(-1) ?? null,
+        now: books.points.at(-1) ?? null,
         totals,
         attainment: totals === null || ended === 0 ? null : totals.withinObjective / ended,
-        cost: { total: cost, perHour, replicaHours: replicaMs / 3_600_000 },
-        coldStarts,
-        coldStartP90Ms: lengths[Math.ceil(0.9 * lengths.length) - 1] ?? null,
-        decisions,
+        cost: { total: books.cost, perHour: books.perHour(status), replicaHours: books.replicaMs / 3_600_000 },
+        coldStarts: books.coldStarts,
+        coldStartP90Ms: books.coldStartP90Ms,
+        decisions: decisions.lines,
         conditions: lastConditions,
         pausedUntilMs: loop.pausedUntilMs,
         pin: loop.pin,
@@ -441,8 +365,12 @@ export function startRunner(options: RunnerOptions): Runner {
         trouble: [...troubles.values()],
       };
     },
-    points: (sinceMs) => points.filter((point) => point.atMs > sinceMs),
+    points: (sinceMs) => books.points.filter((point) => point.atMs > sinceMs),
     wake,
+    ask() {
+      loop.ask();
+      wake("config");
+    },
     pause(untilMs) {
       loop.pause(untilMs);
       record([
@@ -490,33 +418,5 @@ export function startRunner(options: RunnerOptions): Runner {
       if (how === "end") await drainAll(closing);
       await closing;
     },
-  };
-}
-
-/** Steps that say how the number was reached at the end, not why: the counts beside them say that already. */
-const closingCodes: ReadonlySet<string> = new Set(["scale", "hold", "otherwise"]);
-
-/** What was seen and what it took: the first step and the last one that decided. */
-function reasonOf(decision: Decision): string {
-  const steps = decision.steps.filter(({ code }) => !closingCodes.has(code));
-  const texts = [steps[0], steps.at(-1)].flatMap((step) => step?.text ?? []);
-  if (texts.length === 0)
-    return decision.steps.at(-1)?.text ?? (Object.values(decision.wants).every(({ kind }) => kind === "hold") ? "holds" : "as asked");
-  return [...new Set(texts)].join(" ");
-}
-
-function decisionLine(decision: Decision, cause: Cause, atMs: Ms, from: number, actions: DecisionLine["actions"]): DecisionLine {
-  const asked = actions.reduce<number | null>((sum, action) => (sum ?? 0) + action.replicas, null);
-  const to = asked ?? from;
-  return {
-    seq: decision.seq,
-    atMs,
-    cause,
-    from,
-    to,
-    changed: to !== from,
-    reason: reasonOf(decision),
-    steps: decision.steps.map(({ code, text }) => ({ code, text })),
-    actions,
   };
 }

@@ -53,6 +53,7 @@ const input = (nowMs: number, wanted: number): StepInput => ({
   status: { pools: { default: { wanted, reported: wanted, otherWriter: false } }, replicas: [] },
   series: [],
   slots: null,
+  grant: null,
 });
 
 it("is due when its time has come, and at once only on a cause that the policy wakes on", () => {
@@ -125,4 +126,34 @@ it("resumes the saved state through JSON, pause and pin included, and not that o
 it("records no secret", () => {
   const text = JSON.stringify(createLoop(endpoint, five, true, null).started(0));
   expect(text).not.toContain("secret");
+});
+
+it("asks for what the fleet's quota leaves, and does not tell the policy that this was its own doing", () => {
+  const loop = createLoop(endpoint, five, true, null);
+  const asked: unknown[] = [];
+  const grant = (counts: Readonly<Record<string, number>>) => {
+    asked.push(counts);
+    return { default: 3 };
+  };
+  const { orders, decision } = loop.step({ ...input(0, 1), grant });
+  expect(asked).toEqual([{ default: 5 }]);
+  expect(decision.wants).toMatchObject({ default: { replicas: 5 } });
+  expect(orders).toEqual([{ pool: "default", replicas: 3, drain: [], by: "quota" }]);
+  expect(loop.settle(orders[0]!, "accepted", 1).map(({ kind }) => kind)).toEqual(["action"]);
+  // What it holds beyond its share is given back even where the policy would keep it.
+  expect(loop.step({ ...input(15_000, 5), grant }).orders).toEqual([{ pool: "default", replicas: 3, drain: [], by: "quota" }]);
+  expect(loop.step({ ...input(30_000, 3), grant }).orders).toEqual([]);
+});
+
+it("claims what it has while it is paused, and nothing while it only recommends", () => {
+  const asked: unknown[] = [];
+  const grant = (counts: Readonly<Record<string, number>>) => {
+    asked.push(counts);
+    return counts;
+  };
+  const paused = createLoop(endpoint, five, true, null);
+  paused.pause(forever);
+  expect(paused.step({ ...input(0, 2), grant }).orders).toEqual([{ pool: "default", replicas: 5, drain: [], by: "paused" }]);
+  createLoop(endpoint, five, false, null).step({ ...input(0, 2), grant });
+  expect(asked).toEqual([{ default: 2 }]);
 });

@@ -9,6 +9,8 @@ export interface StepInput {
   readonly status: PlatformStatus;
   readonly series: readonly Series[];
   readonly slots: readonly Slot[] | null;
+  /** What the fleet's budget leaves of the counts asked for; null: there is none. */
+  readonly grant: ((asked: Readonly<Record<string, number>>) => Readonly<Record<string, number>>) | null;
 }
 
 /** A count that the platform is to be asked for. */
@@ -27,6 +29,9 @@ export interface StepResult {
   /** To be recorded, before the orders are carried out. */
   readonly entries: readonly Entry[];
 }
+
+/** Whether an order goes to the platform, rather than being what would have been asked. */
+export const isCarriedOut = (by: Action["by"]): boolean => by === "policy" || by === "pin" || by === "quota";
 
 export interface Pin {
   readonly replicas: number;
@@ -59,6 +64,8 @@ export interface Loop {
   /** `forever` pauses until resumed; null resumes. */
   pause(untilMs: Ms | null): void;
   setPin(pin: Pin | null): void;
+  /** Due from now on, whatever the policy said. */
+  ask(): void;
   /** `cursors`: up to where each gateway's ledger has been in an Observation. */
   save(nowMs: Ms, cursors: readonly (string | null)[]): Saved;
   /** The entry that a history must hold before the first decision of this loop. */
@@ -84,17 +91,29 @@ export function createLoop(endpoint: Endpoint, policy: Policy, acts: boolean, sa
   let pausedUntilMs = saved?.pausedUntilMs ?? null;
   let pin = saved?.pin ?? null;
 
-  const order = (decision: Decision, observation: Observation): readonly Order[] =>
-    Object.entries(observation.pools).flatMap(([pool, status]): readonly Order[] => {
+  const order = (decision: Decision, observation: Observation, grant: StepInput["grant"]): readonly Order[] => {
+    const paused = pausedUntilMs !== null && observation.nowMs < pausedUntilMs;
+    const blocked = endpoint.dryRun ? "dry-run" : acts ? null : "recommend-only";
+    const pinned = pin !== null && observation.nowMs < pin.untilMs ? pin : null;
+    const wishes = Object.entries(observation.pools).map(([pool, { wanted }]): Order & { readonly wanted: number } => {
       const want = decision.wants[pool];
-      const paused = pausedUntilMs !== null && observation.nowMs < pausedUntilMs;
-      const blocked = endpoint.dryRun ? "dry-run" : acts ? null : "recommend-only";
-      if (pin !== null && observation.nowMs < pin.untilMs && pool === endpoint.pools[0]?.name) {
-        return pin.replicas === status.wanted ? [] : [{ pool, replicas: pin.replicas, drain: [], by: blocked ?? "pin" }];
-      }
-      if (want?.kind !== "scale" || (want.replicas === status.wanted && want.drain.length === 0)) return [];
-      return [{ pool, replicas: want.replicas, drain: want.drain, by: blocked ?? (paused ? "paused" : "policy") }];
+      if (pinned !== null && pool === endpoint.pools[0]?.name)
+        return { pool, wanted, replicas: pinned.replicas, drain: [], by: blocked ?? ("pin" as const) };
+      const by = blocked ?? (paused ? "paused" : "policy");
+      if (want?.kind !== "scale") return { pool, wanted, replicas: wanted, drain: [], by };
+      return { pool, wanted, replicas: want.replicas, drain: want.drain, by };
     });
+    // Who only recommends takes nothing, and who is paused keeps what it has.
+    const claimed = wishes.map(({ pool, wanted, replicas, by }) => [pool, isCarriedOut(by) ? replicas : wanted]);
+    const granted = grant === null || blocked !== null ? null : grant(Object.fromEntries(claimed));
+    return wishes.flatMap(({ pool, wanted, replicas: asked, drain, by }): readonly Order[] => {
+      const share = isCarriedOut(by) ? granted?.[pool] : undefined;
+      const limited = share !== undefined && share !== asked;
+      const replicas = limited ? share : asked;
+      if (replicas === wanted && (limited || drain.length === 0)) return [];
+      return [{ pool, replicas, drain: limited ? [] : drain, by: limited ? "quota" : by }];
+    });
+  };
 
   return {
     policy,
@@ -112,7 +131,7 @@ export function createLoop(endpoint: Endpoint, policy: Policy, acts: boolean, sa
     },
     cursors: resumed?.cursors ?? [],
     due: (nowMs, cause) => nowMs >= nextAtMs || (cause !== "tick" && policy.wakesOn.includes(cause)),
-    step({ nowMs, cause, status, series, slots }) {
+    step({ nowMs, cause, status, series, slots, grant }) {
       seq++;
       const replicas = status.replicas.map(({ url: _url, message: _message, logFile: _logFile, ...replica }) => replica);
       const observation: Observation = { seq, nowMs, cause, pools: status.pools, replicas, series, slots };
@@ -120,15 +139,14 @@ export function createLoop(endpoint: Endpoint, policy: Policy, acts: boolean, sa
       const next = policy.decide(state, observation);
       state = next.state;
       nextAtMs = next.decision.nextAtMs;
-      const orders = order(next.decision, observation);
+      const orders = order(next.decision, observation, grant);
       const entries: Entry[] = [{ kind: "decision", atMs: nowMs, observation, decision: next.decision }];
       if (seq % snapshotEvery === 0) entries.push({ kind: "snapshot", atMs: nowMs, endpoint: recordable(endpoint), state });
       return { observation, decision: next.decision, orders, entries };
     },
     settle({ pool, replicas, drain, by }, result, atMs) {
-      const carriedOut = by === "policy" || by === "pin";
       const entries: Entry[] = [
-        { kind: "action", atMs, action: { seq, atMs, pool, replicas, drain, by, result: carriedOut ? result : "none" } },
+        { kind: "action", atMs, action: { seq, atMs, pool, replicas, drain, by, result: isCarriedOut(by) ? result : "none" } },
       ];
       // What a person did instead is no outcome of the policy's: it only sees it as the new count.
       if (by === "policy" && state !== null) {
@@ -143,6 +161,9 @@ export function createLoop(endpoint: Endpoint, policy: Policy, acts: boolean, sa
     },
     setPin: (next) => {
       pin = next;
+      nextAtMs = Number.NEGATIVE_INFINITY;
+    },
+    ask: () => {
       nextAtMs = Number.NEGATIVE_INFINITY;
     },
     save: (nowMs, cursors) => ({ key: stateKey(endpoint), state, seq, atMs: nowMs, pausedUntilMs, pin, cursors }),

@@ -45,6 +45,8 @@ export interface DecisionLine {
   readonly changed: boolean;
   /** The sentence that decided it. */
   readonly reason: string;
+  /** What would change it, where the policy says so. */
+  readonly otherwise: string | null;
   readonly steps: readonly { readonly code: string; readonly text: string }[];
   readonly actions: readonly Action[];
 }

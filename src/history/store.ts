@@ -21,7 +21,7 @@ export interface Action {
   readonly replicas: number;
   readonly drain: readonly string[];
   /** Who set the count, or why it was not acted upon. */
-  readonly by: "policy" | "pin" | "paused" | "dry-run" | "recommend-only";
+  readonly by: "policy" | "pin" | "quota" | "paused" | "dry-run" | "recommend-only";
   readonly result: Outcome["result"] | "none";
 }
 

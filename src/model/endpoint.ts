@@ -186,6 +186,15 @@ export interface Endpoint {
   readonly dryRun: boolean;
 }
 
+/** Several endpoints under one budget of GPUs. */
+export interface Fleet {
+  readonly name: string;
+  /** In all, or by GPU type as the pools name it; a type that is not named has no budget. */
+  readonly gpus: number | Readonly<Record<string, number>>;
+  /** By endpoint; who is not named has 0. The larger is served first. */
+  readonly priorities: Readonly<Record<string, number>>;
+}
+
 /** What the gateway may do with requests of an endpoint. */
 export interface DoorLimits {
   /** Requests held while no replica is ready; one more is rejected (503, retry-after). */

@@ -11,6 +11,7 @@ export {
   type Endpoint,
   type EngineKind,
   type EngineSpec,
+  type Fleet,
   type Manifest,
   type Objective,
   type PlatformSpec,

@@ -27,3 +27,4 @@ export function createPolicy(endpoint: Endpoint): Policy<Json> {
 
 export { type Bounds, DIALECTS, type Dialect, dialectOf } from "./dialects/index.ts";
 export { latestValue, type Reading } from "./reading.ts";
+export { type Claim, claimKey, priorityOf, shareQuota } from "./quota.ts";

@@ -89,6 +89,11 @@ function Endpoint({ view, now, points }: { view: EndpointView; now: ControllerVi
         {view.pin !== null && now.atMs < view.pin.untilMs ? <b class="tag"> pinned at {view.pin.replicas}</b> : null}
         {view.pausedUntilMs !== null && now.atMs < view.pausedUntilMs ? <b class="tag"> paused</b> : null}
       </p>
+      {view.decisions[0]?.otherwise ? (
+        <p class="what">
+          <b>What would change it:</b> {view.decisions[0].otherwise}
+        </p>
+      ) : null}
       {view.trouble.map(({ code, text }) => (
         <p key={code} class="trouble" role="alert">
           {text}
