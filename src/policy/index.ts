@@ -26,5 +26,5 @@ export function createPolicy(endpoint: Endpoint): Policy<Json> {
 }
 
 export { type Bounds, DIALECTS, type Dialect, dialectOf } from "./dialects/index.ts";
-export { latestValue, type Reading } from "./reading.ts";
 export { type Claim, claimKey, priorityOf, shareQuota } from "./quota.ts";
+export { latestValue, type Reading } from "./reading.ts";
