@@ -12,6 +12,7 @@ import type {
   SignalRule,
   SignalsPolicySpec,
 } from "../model/index.ts";
+import { DIALECT_KINDS } from "../model/index.ts";
 import { createPolicy, POLICY_KINDS } from "./index.ts";
 import { endpoint, observation, pool, ready, series, slo, starting } from "./plant.fixture.ts";
 
@@ -243,7 +244,7 @@ it("static wants what the config names", () => {
   expect(decide({ kind: "static", replicas: { default: 5 } }, there).wants["default"]).toEqual({ kind: "hold" });
 });
 
-it("knows its kinds", () => expect(POLICY_KINDS).toEqual(["static", "signals", "slo", "hpa"]));
+it("knows its kinds", () => expect([...POLICY_KINDS].toSorted()).toEqual(["static", "signals", "slo", ...DIALECT_KINDS].toSorted());
 
 describe("properties", () => {
   const limits: ScalingRules = {
