@@ -244,7 +244,7 @@ it("static wants what the config names", () => {
   expect(decide({ kind: "static", replicas: { default: 5 } }, there).wants["default"]).toEqual({ kind: "hold" });
 });
 
-it("knows its kinds", () => expect([...POLICY_KINDS].toSorted()).toEqual(["static", "signals", "slo", ...DIALECT_KINDS].toSorted());
+it("knows its kinds", () => expect([...POLICY_KINDS].toSorted()).toEqual(["static", "signals", "slo", ...DIALECT_KINDS].toSorted()));
 
 describe("properties", () => {
   const limits: ScalingRules = {
