@@ -1,6 +1,6 @@
 /** `tidegate.yaml`: Kubernetes-shaped documents in, Endpoints out, every default filled in; errors say where and what to do. Pure. */
 
-export { emulatedCommand, PLACEHOLDERS, splitCommand } from "./command.ts";
+export { emulatedCommand, splitCommand } from "./command.ts";
 export { DEFAULTS, ENGINE_DEFAULTS } from "./defaults.ts";
 export { type ConfigText, readChecked } from "./documents-checked.ts";
 export { type ConfigIssue, formatIssue } from "./issue.ts";

@@ -2,5 +2,5 @@
 export { controllerHandler, type LiveEvent } from "./admin.ts";
 export { type Controller, type ControllerOptions, platformFolder, startController } from "./controller.ts";
 export type { Runner } from "./runner.ts";
-export { createLoop, forever, type Loop, type Order, type StepInput, type StepResult } from "./step.ts";
+export type { Loop, Order, StepInput, StepResult } from "./step.ts";
 export type { ColdStart, ControllerView, DecisionLine, EndpointView, Point, ReplicaLine } from "./view.ts";

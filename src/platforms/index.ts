@@ -2,5 +2,4 @@
 export { createPlatform, type PlatformOptions } from "./create-platform.ts";
 export type { Platform, PlatformContext, PlatformFactory, PlatformReplica, PlatformStatus } from "./platform.ts";
 export { endLeftovers } from "./process/leftovers.ts";
-export { type ProcessPlatformOptions, processPlatform } from "./process/process-platform.ts";
-export { staticPlatform } from "./static/static-platform.ts";
+export type { ProcessPlatformOptions } from "./process/process-platform.ts";

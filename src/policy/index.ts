@@ -25,6 +25,6 @@ export function createPolicy(endpoint: Endpoint): Policy<Json> {
   return make(endpoint, spec);
 }
 
-export { type Bounds, DIALECTS, type Dialect, dialectOf } from "./dialects/index.ts";
-export { type Claim, claimKey, priorityOf, shareQuota } from "./quota.ts";
-export { latestValue, type Reading } from "./reading.ts";
+export { type Bounds, type Dialect, dialectOf } from "./dialects/index.ts";
+export { type Claim, claimKey, shareQuota } from "./quota.ts";
+export type { Reading } from "./reading.ts";

@@ -53,5 +53,5 @@ export function shareQuota(fleet: Fleet, claims: readonly Claim[]): ReadonlyMap<
   return granted;
 }
 
-export const priorityOf = ({ priorities }: Fleet, endpoint: string): number =>
+const priorityOf = ({ priorities }: Fleet, endpoint: string): number =>
   Object.hasOwn(priorities, endpoint) ? (priorities[endpoint] as number) : 0;
