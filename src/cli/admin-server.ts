@@ -43,7 +43,7 @@ export async function serveAdmin(options: {
     const answer = (status: number, text: string) => response.writeHead(status, { "content-type": "text/plain; charset=utf-8" }).end(text);
     if (handlers === null) return void answer(path === "/livez" ? 200 : 503, path === "/livez" ? "ok\n" : "starting\n");
     if (!["/livez", "/readyz", "/healthz"].includes(path ?? "") && !allowed(request.headers.authorization)) {
-      response.setHeader("www-authenticate", 'Bearer realm="tidegate", Basic realm="Tidegate: any name, the admin token as password"');
+      response.setHeader("www-authenticate", ['Basic realm="Tidegate: any name, the token as password", charset="UTF-8"', "Bearer"]);
       return void answer(401, "this admin API asks for its token: as a bearer, or as the password of any name\n");
     }
     if (path === "/metrics") {
