@@ -13,6 +13,32 @@
  * `createSimulation` is the same in steps, for whoever shows progress; `policy` takes any Policy in place of the endpoint's own, and
  * `onDecision` hands out every Observation and Decision as it comes.
  */
+export {
+  BUILTIN_SCENARIOS,
+  busyMs,
+  type CellOptions,
+  type CellResult,
+  type Change,
+  Changes,
+  type Contender,
+  type Course,
+  compareScenario,
+  courseOf,
+  describeScenario,
+  type Estimate,
+  endpointOf,
+  estimate,
+  FIGURE_NAMES,
+  FIGURES,
+  type FigureName,
+  isMet,
+  type References,
+  reportedFigures,
+  runCell,
+  type ScenarioComparison,
+  type Standing,
+  simulationOf,
+} from "./compare/index.ts";
 export type { Distribution } from "./distribution.ts";
 export type { Fault } from "./faults.ts";
 export { quantileRelativeError } from "./log-histogram.ts";
@@ -28,4 +54,11 @@ export {
 } from "./options.ts";
 export type { Figures, LatencySummary, Minutes, RequestCounts, SimulationResult } from "./result.ts";
 export { columnsOf, type Rows, type TraceColumns } from "./rows.ts";
+export {
+  type OpenTrace,
+  parseScenarios,
+  type Scenario,
+  type ScenarioRun,
+  scenarioRun,
+} from "./scenario/index.ts";
 export { createSimulation, type Simulation, simulate } from "./simulation.ts";

@@ -2,7 +2,7 @@ import type { Ending, Finished } from "../ledger/index.ts";
 import type { Ms } from "../model/index.ts";
 import type { FleetState } from "./fleet.ts";
 import { LogHistogram } from "./log-histogram.ts";
-import type { Figures, LatencySummary, Minutes } from "./result.ts";
+import type { Figures, Latencies, LatencySummary, Minutes } from "./result.ts";
 
 const minuteMs: Ms = 60_000;
 const hourMs: Ms = 3_600_000;
@@ -193,10 +193,19 @@ export class Recorder {
   }
 
   whole(): Figures {
+    return this.figures(this.sum(), this.settings.warmupMs);
+  }
+
+  latencies(): Latencies {
+    const { ttft, tpot, e2e } = this.settings.splitMs === null ? this.sum() : this.stretches[2];
+    return { ttft, tpot, e2e };
+  }
+
+  private sum(): Stretch {
     const sum = new Stretch();
     sum.add(this.stretches[1]);
     sum.add(this.stretches[2]);
-    return this.figures(sum, this.settings.warmupMs);
+    return sum;
   }
 
   afterSplit(): Figures | null {
@@ -251,7 +260,7 @@ export class Recorder {
   }
 }
 
-function summaryOf(of: LogHistogram): LatencySummary {
+export function summaryOf(of: LogHistogram): LatencySummary {
   return {
     count: of.count,
     meanMs: of.mean,

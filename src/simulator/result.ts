@@ -1,4 +1,5 @@
 import type { Ms } from "../model/index.ts";
+import type { LogHistogram } from "./log-histogram.ts";
 
 /** Of the values of one latency; null of none. Off by at most `quantileRelativeError` of itself, mean and max exact. */
 export interface LatencySummary {
@@ -72,11 +73,20 @@ export interface Minutes {
   readonly attainment: readonly (number | null)[];
 }
 
+/** Every latency of a stretch, in ms, so that several runs can be summed. */
+export interface Latencies {
+  readonly ttft: LogHistogram;
+  readonly tpot: LogHistogram;
+  readonly e2e: LogHistogram;
+}
+
 export interface SimulationResult {
   /** From the warm-up on. */
   readonly whole: Figures;
   /** From `splitMs` on; null without one. */
   readonly afterSplit: Figures | null;
+  /** Of `afterSplit` where there is a split, else of `whole`. */
+  readonly latencies: Latencies;
   readonly minutes: Minutes;
   readonly pools: Readonly<Record<string, { readonly kvPeak: number; readonly born: number }>>;
   readonly decisions: number;

@@ -131,6 +131,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
       return {
         whole: recorder.whole(),
         afterSplit: recorder.afterSplit(),
+        latencies: recorder.latencies(),
         minutes: recorder.minuteColumns(),
         pools: Object.fromEntries(
           fleet.pools.map(({ pool, kvPeak, born, replicas }) => [

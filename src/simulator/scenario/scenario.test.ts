@@ -65,12 +65,14 @@ it("gives the trace before its split to tune on, and all of it, reported from th
   const [tune] = await rowsOf(scenario, "tune");
   expect(tune).toMatchObject({ fromMs: 0, untilMs: 40_000 });
   expect(tune!.rows).toEqual(trace.slice(0, 40));
-  expect(await rowsOf(scenario, "report")).toEqual([{ rows: trace, fromMs: 40_000, untilMs: null }]);
+  expect(await rowsOf(scenario, "report")).toEqual([{ rows: trace, fromMs: 40_000, beginMs: 0, untilMs: null }]);
 });
 
 it("makes each client an endpoint of its own where asked", async () => {
   const [scenario] = parse("scenarios: { a: { trace: t.csv, perClientEndpoint: true } }") as [Scenario];
-  expect((await rowsOf(scenario, "report")).map(({ rows }) => rows.length)).toEqual([50, 50]);
+  const runs = await rowsOf(scenario, "report");
+  expect(runs.map(({ rows }) => rows.length)).toEqual([50, 50]);
+  expect(runs.map(({ untilMs }) => untilMs)).toEqual([99_000, 99_000]);
 });
 
 it("tunes a shape on a sibling: other rows, another height, the same sibling for the same seed", async () => {
@@ -86,4 +88,18 @@ it("tunes a shape on a sibling: other rows, another height, the same sibling for
   expect(Math.abs(report!.rows.length - 12_000)).toBeLessThan(500);
   expect(Math.abs(tune!.rows.length / report!.rows.length - 1)).toBeLessThan(0.25);
   expect(Math.abs(tune!.rows.length - report!.rows.length)).toBeGreaterThan(200);
+});
+
+it("lays the sibling before the shape where a policy should have seen one, and counts what comes behind the warm-up", async () => {
+  const [scenario] = parse("scenarios: { a: { shape: step, from: 2/s, to: 4/s, hold: 5m, tail: 5m, warmup: 8m } }") as [Scenario];
+  const [plain] = await scenarioRun(scenario, "report", 1, open);
+  const [learnt] = await scenarioRun(scenario, "report", 1, open, { learnFirst: true });
+  expect(plain).toMatchObject({ fromMs: 480_000, beginMs: 0, untilMs: 1_200_000 });
+  const { beginMs, fromMs, untilMs } = learnt!;
+  expect(beginMs).toBeGreaterThan(600_000);
+  expect([fromMs - beginMs, untilMs! - beginMs]).toEqual([480_000, 1_200_000]);
+  const own = [...learnt!.rows].filter(({ arrivalMs }) => arrivalMs >= beginMs);
+  expect(own.map(({ arrivalMs }) => Math.round(arrivalMs - beginMs))).toEqual(
+    [...plain!.rows].map(({ arrivalMs }) => Math.round(arrivalMs)),
+  );
 });

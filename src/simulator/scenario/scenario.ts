@@ -32,6 +32,10 @@ export interface Scenario {
   readonly seeds: number;
   /** Tune before it, report after it; null: tune on a sibling of the trace (other seed, height and time). */
   readonly splitMs: Ms | null;
+  /** Figures begin here where nothing is split; null: ten minutes of a shape (a third of a short one), nothing of a trace. */
+  readonly warmupMs: Ms | null;
+  /** Replicas ready when it begins; null: what the first minutes keep busy, with some room. */
+  readonly initial: number | null;
   readonly faults: readonly Fault[];
   readonly work: number | null;
 }
@@ -74,6 +78,8 @@ function resolve(name: string, document: ScenarioDocument, defaults: ScenariosDo
     intervalMs: said.interval ?? DEFAULTS.intervalMs,
     seeds: said.seeds ?? DEFAULTS.seeds,
     splitMs: said.split ?? null,
+    warmupMs: said.warmup ?? null,
+    initial: said.initial ?? null,
     faults: faultsOf(said),
     work: said.work ?? null,
   };

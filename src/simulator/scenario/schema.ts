@@ -52,6 +52,8 @@ const common = {
     .describe("replicas kept asleep"),
   seeds: z.int().min(1).optional(),
   split: duration.optional().describe("tune before it, report after it"),
+  warmup: duration.optional().describe("where nothing is split: figures leave out what comes before it"),
+  initial: z.int().min(0).optional().describe("replicas ready when it begins; what the first minutes keep busy otherwise"),
   work: positive.optional().describe("mean replicas kept busy at 100 %, as somebody estimated; for information"),
   faults: z.array(fault).optional(),
   crash: z.strictObject({ share, at: duration }).optional(),
