@@ -42,11 +42,14 @@ const BY_KIND: Readonly<Record<string, (of: KnobsOf) => readonly KnobSpec[]>> = 
       integer: true,
     },
   ],
-  slo: () => {
+  slo: ({ policy }) => {
     const { interval, quantile, coldStart } = DEFAULTS.policy.slo;
     const secondsOf = (text: string) => durationCodec.read(text) ?? 0;
     return [
-      { path: ["interval"], min: 1, max: 60, fallback: secondsOf(interval), scale: "log", codec: durationCodec },
+      // Unstated it is whoever runs the policy that says how often it decides.
+      ...(policy["interval"] === undefined
+        ? []
+        : [{ path: ["interval"], min: 1, max: 60, fallback: secondsOf(interval), scale: "log", codec: durationCodec } as const]),
       { path: ["quantile"], min: 0.5, max: 0.999, fallback: quantile },
       { path: ["coldStart"], min: 10, max: 900, fallback: secondsOf(coldStart), scale: "log", codec: durationCodec },
     ];
