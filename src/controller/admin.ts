@@ -3,7 +3,7 @@ import type { AdminHandler } from "../http/index.ts";
 import { type Ms, messageOf, TidegateError } from "../model/index.ts";
 import type { Controller } from "./controller.ts";
 import { forever } from "./step.ts";
-import type { ControllerView, Point } from "./view.ts";
+import type { ControllerView, DesiredAnswer, Point, SignalsAnswer } from "./view.ts";
 
 /** What one server-sent event of `/api/v1/events` carries: everything but charts, and the chart points that are new. */
 export interface LiveEvent {
@@ -19,6 +19,9 @@ const heartbeatMs = 15_000;
  * - GET  /api/v1/view                          ControllerView
  * - GET  /api/v1/endpoints/NAME                EndpointView
  * - GET  /api/v1/endpoints/NAME/points?since=  Point[]
+ * - GET  /api/v1/endpoints/NAME/signals?name=  SignalsAnswer: the newest readings of that signal
+ * - GET  /api/v1/desired                       DesiredAnswer
+ * - GET  /api/v1/desired/events                server-sent DesiredAnswers: all first, then each endpoint as it is looked at
  * - POST /api/v1/endpoints/NAME/pause          {"forMs": n | null}: null until resumed
  * - POST /api/v1/endpoints/NAME/resume
  * - POST /api/v1/endpoints/NAME/pin            {"replicas": n, "forMs": n | null}
@@ -36,6 +39,10 @@ export function controllerHandler(controller: Controller): AdminHandler {
     if (first !== "api" || second !== "v1") return false;
     if (third === "view" && request.method === "GET") return json(response, 200, controller.view());
     if (third === "events" && request.method === "GET") return events(controller, request, response);
+    if (third === "desired" && request.method === "GET") {
+      if (name === "events") return desiredEvents(controller, response);
+      return json(response, 200, desiredOf(controller, null));
+    }
     if (third !== "endpoints" || name === undefined) return false;
     void act(controller, request, url, decodeURIComponent(name), verb).then(
       (body) => json(response, 200, body),
@@ -49,6 +56,17 @@ async function act(controller: Controller, request: IncomingMessage, url: URL, n
   const endpoint = controller.endpoint(name);
   if (request.method === "GET") {
     if (verb === undefined) return endpoint.view();
+    if (verb === "signals") {
+      const { clock } = controller;
+      const { staleAfterMs } = endpoint.desired();
+      const answer: SignalsAnswer = {
+        atMs: clock.now(),
+        speed: clock.speed,
+        staleAfterMs,
+        readings: endpoint.readings(url.searchParams.get("name") ?? ""),
+      };
+      return answer;
+    }
     if (verb === "points") return endpoint.points(Number(url.searchParams.get("since") ?? Number.NEGATIVE_INFINITY));
   } else if (request.method === "POST") {
     const body = await bodyOf(request);
@@ -118,6 +136,36 @@ function events(controller: Controller, request: IncomingMessage, response: Serv
   const heartbeat = setInterval(() => response.write(": alive\n\n"), heartbeatMs);
   response.on("close", () => {
     clearInterval(live);
+    clearInterval(heartbeat);
+  });
+  return true;
+}
+
+function desiredOf(controller: Controller, only: ReadonlySet<string> | null): DesiredAnswer {
+  const { clock } = controller;
+  const names = only === null ? controller.view().endpoints.map(({ name }) => name) : [...only];
+  return { atMs: clock.now(), speed: clock.speed, endpoints: names.map((name) => controller.endpoint(name).desired()) };
+}
+
+/** A slow reader gets fewer events, each with the newest of all that has changed since the last. */
+function desiredEvents(controller: Controller, response: ServerResponse): true {
+  response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no" });
+  const send = (answer: DesiredAnswer) => response.write(`data: ${JSON.stringify(answer)}\n\n`);
+  send(desiredOf(controller, null));
+  const looked = new Set<string>();
+  const flush = () => {
+    if (looked.size === 0 || response.writableNeedDrain) return;
+    send(desiredOf(controller, looked));
+    looked.clear();
+  };
+  const stop = controller.onLook((name) => {
+    looked.add(name);
+    flush();
+  });
+  response.on("drain", flush);
+  const heartbeat = setInterval(() => response.write(": alive\n\n"), heartbeatMs);
+  response.on("close", () => {
+    stop();
     clearInterval(heartbeat);
   });
   return true;

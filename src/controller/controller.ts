@@ -31,6 +31,8 @@ export interface Controller {
   view(): ControllerView;
   /** @throws TidegateError `usage` naming the known endpoints */
   endpoint(name: string): Runner;
+  /** Calls back after each look of an endpoint's loop. @returns a function that ends it */
+  onLook(listener: (endpoint: string) => void): () => void;
   /** `leave`: replicas go on and are adopted at the next start; `end`: they are drained and ended. */
   close(how: "leave" | "end"): Promise<void>;
   /** Ends all replicas at once, also while `close` waits for their requests. */
@@ -47,6 +49,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const metrics = createMetrics();
   const runners = new Map<string, Runner>();
   const startedAtMs = clock.now();
+  const listeners = new Set<(endpoint: string) => void>();
   const close = async (how: "leave" | "end") => {
     await Promise.allSettled([...runners.values()].map((runner) => runner.stop(how)));
     history.close();
@@ -57,7 +60,13 @@ export async function startController(options: ControllerOptions): Promise<Contr
       const policy = createPolicy(endpoint);
       const platform = await createPlatform(endpoint, { stateFolder: join(stateFolder, platformFolder), clock, log });
       const collector = createCollector(endpoint, { clock, log, needs: policy.needs });
-      runners.set(endpoint.name, startRunner({ endpoint, policy, platform, collector, doors, history, clock, metrics, log, quota }));
+      const onLook = () => {
+        for (const listener of listeners) listener(endpoint.name);
+      };
+      runners.set(
+        endpoint.name,
+        startRunner({ endpoint, policy, platform, collector, doors, history, clock, metrics, log, quota, onLook }),
+      );
     }
   } catch (error) {
     await close("leave");
@@ -78,6 +87,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
       if (runner === undefined)
         throw new TidegateError("usage", `no endpoint ${JSON.stringify(name)} here; there is ${[...runners.keys()].join(", ") || "none"}`);
       return runner;
+    },
+    onLook(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
     },
     close,
     endNow: async () => void (await Promise.allSettled([...runners.values()].map((runner) => runner.endNow()))),

@@ -3,4 +3,4 @@ export { controllerHandler, type LiveEvent } from "./admin.ts";
 export { type Controller, type ControllerOptions, platformFolder, startController } from "./controller.ts";
 export type { Runner } from "./runner.ts";
 export type { Loop, Order, StepInput, StepResult } from "./step.ts";
-export type { ColdStart, ControllerView, DecisionLine, EndpointView, Point, ReplicaLine } from "./view.ts";
+export type { ColdStart, ControllerView, DecisionLine, DesiredAnswer, EndpointView, Point, ReplicaLine, SignalsAnswer } from "./view.ts";

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { type Decision, type Ms, type Series, STAGES } from "../model/index.ts";
 import type { PlatformStatus } from "../platforms/index.ts";
-import type { ColdStart, DecisionLine, Point } from "./view.ts";
+import type { ColdStart, DecisionLine, DesiredView, Point } from "./view.ts";
 
 /** The controller's own numbers for `/metrics`. Nothing is said of a reading that is absent. */
 export interface Metrics {
@@ -9,6 +9,7 @@ export interface Metrics {
   decision(endpoint: string, line: DecisionLine, decision: Decision): void;
   coldStart(endpoint: string, start: ColdStart): void;
   point(endpoint: string, point: Point, status: PlatformStatus | null, nowMs: Ms, series: readonly Series[]): void;
+  desired(view: DesiredView): void;
 }
 
 const coldStartBuckets = [1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 1200];
@@ -18,6 +19,11 @@ export function createMetrics(): Metrics {
   const registers = [registry];
   const gauge = (name: string, help: string, labelNames: string[] = ["endpoint"]) => new Gauge({ name, help, labelNames, registers });
   const desired = gauge("tidegate_desired_replicas", "replicas that the policy wants", ["endpoint", "pool"]);
+  // The names and labels of llm-d's workload-variant-autoscaler, so that dashboards and adapters made for it work: docs/bridge.md.
+  const variant = ["variant_name", "namespace", "accelerator_type"];
+  const variantDesired = gauge("wva_desired_replicas", "replicas that should be, after pins, pauses and quota", variant);
+  const variantCurrent = gauge("wva_current_replicas", "replicas that the platform has been asked for", variant);
+  const variantRatio = gauge("wva_desired_ratio", "desired over current replicas; from zero the desired count itself", variant);
   const replicas = gauge("tidegate_replicas", "replicas by state", ["endpoint", "state"]);
   const wanted = gauge("tidegate_wanted_replicas", "replicas that the platform has been asked for", ["endpoint", "pool"]);
   const age = gauge("tidegate_signal_age_seconds", "age of the newest sample of an endpoint's signal", ["endpoint", "signal"]);
@@ -75,6 +81,19 @@ export function createMetrics(): Metrics {
         if (subject.kind !== "endpoint" || latest === null) continue;
         age.set({ endpoint, signal: name }, (nowMs - latest.atMs) / 1000);
         if (typeof latest.value === "number") signal.set({ endpoint, signal: name }, latest.value);
+      }
+    },
+    desired({ name, namespace, pools }) {
+      for (const pool of pools) {
+        const labels = {
+          variant_name: pools.length === 1 ? name : `${name}-${pool.name}`,
+          namespace,
+          accelerator_type: pool.gpu,
+        };
+        if (pool.current !== null) variantCurrent.set(labels, pool.current);
+        if (pool.desired === null) continue;
+        variantDesired.set(labels, pool.desired);
+        if (pool.current !== null) variantRatio.set(labels, pool.current === 0 ? pool.desired : pool.desired / pool.current);
       }
     },
   };

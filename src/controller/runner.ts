@@ -24,12 +24,13 @@ import type { Platform, PlatformStatus } from "../platforms/index.ts";
 import type { Collector } from "../signals/index.ts";
 import { Books } from "./books.ts";
 import { DecisionLines } from "./decision-lines.ts";
+import { desiredCounts, desiredView, readingsOf } from "./desired.ts";
 import { createDrains } from "./drains.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Counts, Quota } from "./quota.ts";
 import { createSampleStore } from "./samples.ts";
 import { createLoop, isCarriedOut, type Loop, type Order, type Pin } from "./step.ts";
-import type { EndpointView, Point } from "./view.ts";
+import type { DesiredView, EndpointView, Point, SignalReading } from "./view.ts";
 
 /** How often the surroundings are looked at between decisions: routes, drains, charts. */
 const tickMs: Ms = 1000;
@@ -53,6 +54,8 @@ export interface RunnerOptions {
   readonly log: Log;
   /** The budget that this endpoint shares with others; null: none. */
   readonly quota: Quota | null;
+  /** Called after each look, and the decision where there was one. */
+  readonly onLook: () => void;
 }
 /** One endpoint's loop in the world: gathers, asks the policy when it is due, carries out, records. */
 export interface Runner {
@@ -60,6 +63,9 @@ export interface Runner {
   view(): EndpointView;
   /** Points newer than `sinceMs`, oldest first. */
   points(sinceMs: Ms): readonly Point[];
+  desired(): DesiredView;
+  /** The newest reading of a signal by every subject. */
+  readings(signal: string): readonly SignalReading[];
   /** Decides at once where the policy wakes on this cause. */
   wake(cause: Cause): void;
   /** Decides at once, whatever the policy wakes on: its share of a budget has changed. */
@@ -115,6 +121,8 @@ export function startRunner(options: RunnerOptions): Runner {
   let lookedAtMs: Ms = Number.NEGATIVE_INFINITY;
   let stopped = false;
   let lastConditions: readonly Condition[] = [];
+  let desired: Counts | null = null;
+  let desiredAtMs: Ms | null = null;
 
   record([loop.started(clock.now())]);
 
@@ -225,6 +233,7 @@ export function startRunner(options: RunnerOptions): Runner {
     const grant = quota === null ? null : (asked: Counts) => quota.grant(endpoint.name, asked);
     const result = loop.step({ nowMs, cause, status, series: samples.take(), slots, grant });
     record(result.entries);
+    desired = desiredCounts(status.pools, result.orders);
     const done: Entry[] = [];
     for (const order of result.orders) done.push(...loop.settle(order, await carryOut(order), clock.now()));
     if (done.length > 0) {
@@ -278,7 +287,10 @@ export function startRunner(options: RunnerOptions): Runner {
       await route(nowMs);
     }
     drain();
+    if (desired !== null && !troubles.has("platform")) desiredAtMs = nowMs;
     metrics.point(endpoint.name, books.chart(status, series, nowMs), status, nowMs, series);
+    metrics.desired(desiredView(endpoint, { status, desired, desiredAtMs, series, nowMs }));
+    options.onLook();
   }
 
   function schedule(delayMs: Ms): void {
@@ -366,6 +378,8 @@ export function startRunner(options: RunnerOptions): Runner {
       };
     },
     points: (sinceMs) => books.points.filter((point) => point.atMs > sinceMs),
+    desired: () => desiredView(endpoint, { status, desired, desiredAtMs, series, nowMs: clock.now() }),
+    readings: (signal) => readingsOf(series, signal),
     wake,
     ask() {
       loop.ask();

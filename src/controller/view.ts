@@ -1,5 +1,5 @@
 import type { Action } from "../history/index.ts";
-import type { Condition, DoorTotals, Endpoint, Ms, Objective, Replica, Stage } from "../model/index.ts";
+import type { Condition, DoorTotals, Endpoint, Ms, Objective, Replica, Sample, Stage, Subject, Target } from "../model/index.ts";
 
 /** A second of an endpoint's life, for charts. A reading that is absent or stale is null, never 0. Latencies in seconds. */
 export interface Point {
@@ -88,4 +88,50 @@ export interface ControllerView {
   readonly speed: number;
   readonly version: string;
   readonly endpoints: readonly EndpointView[];
+}
+
+/** What stands decided for one endpoint: all that a follower, such as an HPA or KEDA, needs to hear of it. */
+export interface DesiredView {
+  readonly name: string;
+  readonly namespace: string;
+  readonly target: Target | null;
+  /** A manifest's metric name → our signal's name. */
+  readonly metrics: Endpoint["metrics"];
+  readonly staleAfterMs: Ms;
+  /** `desired`: what the last decision wants, or a pin, pause or quota in its place; null before the first decision. */
+  readonly pools: readonly {
+    readonly name: string;
+    readonly gpu: string;
+    readonly min: number;
+    readonly max: number;
+    readonly current: number | null;
+    readonly desired: number | null;
+  }[];
+  /** When the loop last saw the platform and so stood by `desired`; it ages while the loop cannot. */
+  readonly desiredAtMs: Ms | null;
+  /** Requests held at the gateway; null: nobody knows. */
+  readonly held: number | null;
+}
+
+/** As `GET /api/v1/desired` and its events say it; an event holds the endpoints that have just been looked at. */
+export interface DesiredAnswer {
+  readonly atMs: Ms;
+  readonly speed: number;
+  readonly endpoints: readonly DesiredView[];
+}
+
+/** The newest number of each subject, however old; histograms are not for followers. */
+export interface SignalReading {
+  readonly name: string;
+  readonly subject: Subject;
+  readonly atMs: Ms;
+  readonly windowMs: Ms;
+  readonly value: Sample["value"] & number;
+}
+
+export interface SignalsAnswer {
+  readonly atMs: Ms;
+  readonly speed: number;
+  readonly staleAfterMs: Ms;
+  readonly readings: readonly SignalReading[];
 }
