@@ -45,7 +45,14 @@ function aborted(signal: AbortSignal): Promise<never> {
 
 /** Why an exchange failed, for people: what undici says is terse. */
 export function reasonOf(error: unknown, timeoutMs: Ms): string {
-  return error instanceof Error && (error.name === "TimeoutError" || error.name === "AbortError")
-    ? `no answer within ${Math.round(timeoutMs)} ms`
-    : messageOf(error);
+  return error instanceof Error && silences.has(error.name) ? `no answer within ${Math.round(timeoutMs)} ms` : messageOf(error);
 }
+
+/** Whichever time-out rang first: the whole exchange's, or undici's for one part of it. */
+const silences: ReadonlySet<string> = new Set([
+  "TimeoutError",
+  "AbortError",
+  "ConnectTimeoutError",
+  "HeadersTimeoutError",
+  "BodyTimeoutError",
+]);
