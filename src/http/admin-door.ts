@@ -1,5 +1,6 @@
 import { epochOf, shiftBetween } from "../clock/index.ts";
 import { type Clock, type Door, type DoorEndpoint, type DoorReport, type Ms, type Route, TidegateError } from "../model/index.ts";
+import { followEvents } from "./event-stream.ts";
 import { type FetchOptions, fetchJson } from "./fetch.ts";
 
 export interface AdminDoorOptions {
@@ -16,11 +17,6 @@ interface TheirClock {
   readonly speed: number;
   readonly epochMs: Ms;
 }
-
-/** Real milliseconds before a lost stream of held requests is opened again; doubles up to the second. */
-const reconnectMs = [200, 10_000] as const;
-/** A gateway says something at least every 15 s; a stream that is silent for longer is dead. */
-const silenceMs = 40_000;
 
 /**
  * A gateway that runs apart, met over its admin API at `url`.
@@ -69,7 +65,10 @@ export function adminDoor(url: string, options: AdminDoorOptions): Door {
     },
     onHeld(listener) {
       listeners.add(listener);
-      stopStream ??= listen();
+      stopStream ??= followEvents(`${base}/admin/v1/held`, { clock, headers: authorization, fetchFn }, (data) => {
+        const { endpoint } = JSON.parse(data) as { endpoint: string };
+        for (const each of listeners) each(endpoint);
+      });
       return () => {
         listeners.delete(listener);
         if (listeners.size > 0) return;
@@ -78,60 +77,6 @@ export function adminDoor(url: string, options: AdminDoorOptions): Door {
       };
     },
   };
-
-  function listen(): () => void {
-    const stop = new AbortController();
-    void (async () => {
-      let waitMs: number = reconnectMs[0];
-      while (!stop.signal.aborted) {
-        try {
-          await readHeld(stop.signal, () => {
-            waitMs = reconnectMs[0];
-          });
-        } catch {
-          // Tried again below; that the gateway is away is said by `report`.
-        }
-        await clock.sleep(waitMs * clock.speed, stop.signal).catch(() => {});
-        waitMs = Math.min(waitMs * 2, reconnectMs[1]);
-      }
-    })();
-    return () => stop.abort();
-  }
-
-  async function readHeld(signal: AbortSignal, opened: () => void): Promise<void> {
-    const silence = new AbortController();
-    let cancel = () => {};
-    const alive = () => {
-      cancel();
-      cancel = clock.after(silenceMs * clock.speed, () => silence.abort());
-    };
-    alive();
-    try {
-      const response = await fetchFn(`${base}/admin/v1/held`, {
-        headers: { accept: "text/event-stream", ...authorization },
-        signal: AbortSignal.any([signal, silence.signal]),
-      });
-      if (!response.ok || response.body === null) {
-        await response.body?.cancel();
-        return;
-      }
-      opened();
-      const decoder = new TextDecoder();
-      let rest = "";
-      for await (const chunk of response.body) {
-        alive();
-        const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-        rest = lines.pop() as string;
-        for (const line of lines) {
-          if (!line.startsWith("data:")) continue;
-          const { endpoint } = JSON.parse(line.slice(5)) as { endpoint: string };
-          for (const listener of listeners) listener(endpoint);
-        }
-      }
-    } finally {
-      cancel();
-    }
-  }
 }
 
 function shifted(report: DoorReport, byMs: Ms): DoorReport {

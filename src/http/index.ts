@@ -1,4 +1,5 @@
 /** Fetching text and JSON with trouble translated, and the client of a gateway's admin API. */
 export { type AdminDoorOptions, adminDoor } from "./admin-door.ts";
 export type { AdminHandler } from "./admin-handler.ts";
+export { followEvents } from "./event-stream.ts";
 export { type FetchOptions, fetchJson, fetchText } from "./fetch.ts";
