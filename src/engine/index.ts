@@ -8,7 +8,17 @@ export {
   type EngineIteration,
   type EngineSink,
 } from "./engine.ts";
-export { type IterationWork, iterationMs, prefillAttentionMs } from "./iteration.ts";
+export {
+  type FitError,
+  fitProfile,
+  isDecodeOnly,
+  type ProfileFacts,
+  type ProfileFit,
+  parseStretches,
+  type Residual,
+  type Stretch,
+} from "./fit/index.ts";
+export { attentionMsPerPair, attentionShape, type IterationWork, iterationMs, prefillAttentionMs } from "./iteration.ts";
 export { type EngineProfile, findProfile, GPUS, type GpuFacts, PROFILES } from "./profiles.ts";
 export {
   type CounterReading,

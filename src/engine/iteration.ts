@@ -36,3 +36,13 @@ export function prefillAttentionMs(profile: EngineProfile, tokens: number, befor
   const flops = 4 * pairs * profile.attentionWidth * profile.layers;
   return flops / (profile.tp * attentionEfficiency * profile.peakTflops * 1e9);
 }
+
+/** What one pair of tokens that attend to each other costs a profile's prefill, in ms. */
+export const attentionMsPerPair = ({ attentionWidth, layers, tp, peakTflops }: EngineProfile): Ms =>
+  (4 * attentionWidth * layers) / (tp * attentionEfficiency * peakTflops * 1e9);
+
+/** The shape of a model whose pairs cost so much: all that is known of one that was measured from outside. */
+export function attentionShape(msPerPair: Ms, tp: number): Pick<EngineProfile, "layers" | "attentionWidth" | "peakTflops"> {
+  if (msPerPair <= 0) return { layers: 1, attentionWidth: 0, peakTflops: 1 };
+  return { layers: 1, attentionWidth: 1, peakTflops: 4 / (tp * attentionEfficiency * msPerPair * 1e9) };
+}

@@ -4,7 +4,8 @@ import { TidegateError } from "../model/index.ts";
  * Iteration times of a model on a GPU, in the two forms
  *   decode only:   decA + decC × sequences + decD × context tokens
  *   with prefill:  mixA + mixB × prefill tokens + mixC × sequences + mixD × context tokens
- * Fitted on operator times that microsoft/vidur measured (MIT), or computed from data sheets (`roofline`). Expect 10 to 20 % error.
+ * Fitted on operator times that microsoft/vidur measured (MIT), or computed from data sheets (`roofline`): expect 10 to 20 % error. Or
+ * `measured` on the user's own engine by `tidegate calibrate`, which tells its error.
  */
 export interface EngineProfile {
   readonly model: string;
@@ -19,12 +20,16 @@ export interface EngineProfile {
   readonly mixCUsPerSeq: number;
   readonly mixDUsPer1kCtx: number;
   readonly kvCapacityTokens: number;
-  readonly source: "vidur-fit" | "roofline";
+  readonly source: "vidur-fit" | "roofline" | "measured";
   readonly layers: number;
   /** Query heads × head dimension. */
   readonly attentionWidth: number;
   /** Dense BF16 arithmetic of one GPU. */
   readonly peakTflops: number;
+  /** Of a measured one: what its engine spends between iterations; 0 where it is in their times. */
+  readonly overheadMs?: number;
+  /** Of a measured one: its engine's own limits. */
+  readonly limits?: { readonly maxNumSeqs: number; readonly maxNumBatchedTokens: number };
 }
 
 export interface GpuFacts {

@@ -96,14 +96,14 @@ export interface SimulationOptions {
   readonly allSeries?: boolean;
 }
 
-/** Scheduling limits of vLLM's defaults on a data-centre GPU, and an overhead in the middle of what was measured. */
+/** A measured profile's own limits; else those of vLLM's defaults on a data-centre GPU, and an overhead in the middle of what was measured. */
 export const defaultEngine = (profile: EngineProfile): EngineConfig => ({
   profile,
-  maxNumSeqs: 256,
-  maxNumBatchedTokens: 2048,
+  maxNumSeqs: profile.limits?.maxNumSeqs ?? 256,
+  maxNumBatchedTokens: profile.limits?.maxNumBatchedTokens ?? 2048,
   kvCapacityTokens: profile.kvCapacityTokens,
   watermark: 0.01,
-  overheadMs: 1.5,
+  overheadMs: profile.overheadMs ?? 1.5,
 });
 
 export interface Settings extends Required<Omit<SimulationOptions, "policy" | "onDecision" | "pools">> {
