@@ -21,6 +21,7 @@ const rooms = [
   ["bridge", "world"],
   ["load", "world"],
   ["console", "face"],
+  ["report", "face"],
   ["cli", "face"],
 ];
 const names = rooms.map(([name]) => name);

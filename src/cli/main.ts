@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { compareCommand } from "./compare.ts";
 import { controlCommands } from "./control.ts";
 import { controllerCommand } from "./controller.ts";
 import { demoCommand } from "./demo.ts";
@@ -10,6 +11,7 @@ import { gatewayCommand } from "./gateway.ts";
 import { importCommand } from "./import.ts";
 import { loadCommand } from "./load.ts";
 import { replayCommand } from "./replay.ts";
+import { simulateCommand } from "./simulate.ts";
 import { topCommand } from "./top.ts";
 import { traceCommand } from "./trace.ts";
 import { upCommand } from "./up.ts";
@@ -53,6 +55,8 @@ for (const command of [
   engineCommand(),
   loadCommand(),
   traceCommand(),
+  simulateCommand(),
+  compareCommand(),
   validateCommand(),
   importCommand(),
   exportCommand(),

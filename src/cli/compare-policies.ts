@@ -1,0 +1,68 @@
+import { readerFor } from "../manifests/index.ts";
+import { TidegateError } from "../model/index.ts";
+import type { Contender, Scenario } from "../simulator/index.ts";
+import { FAMILIES, familyOf, type Situation } from "../tuner/families.ts";
+import { type Placed, plainDocuments, readFile, readText } from "./documents.ts";
+
+/** What `--policy` names; plain data, so that it can go to a worker. */
+export type PolicyChoice = { readonly kind: "family"; readonly name: string } | { readonly kind: "stated"; readonly contender: Contender };
+
+export const nameOf = (choice: PolicyChoice): string => (choice.kind === "family" ? choice.name : choice.contender.name);
+export const FAMILY_NAMES: readonly string[] = FAMILIES.map(({ name }) => name);
+
+/** `slo`, `static:6`, or a file with a manifest or an Endpoint. @throws TidegateError `usage`, `config/…` naming what is wrong */
+export async function readChoice(text: string): Promise<PolicyChoice> {
+  const fixed = /^static:(\d+)$/.exec(text);
+  if (fixed !== null) return { kind: "stated", contender: { name: text, policy: { kind: "static", replicas: Number(fixed[1]) } } };
+  if (familyOf(text) !== undefined) return { kind: "family", name: text };
+  if (!/[./]/.test(text) && text !== "-")
+    throw new TidegateError(
+      "usage",
+      `--policy ${text} is neither a policy nor a file; use one of ${FAMILY_NAMES.join(", ")}, static:N, or FILE.yaml with a manifest or an Endpoint`,
+    );
+  return { kind: "stated", contender: await fileContender(text) };
+}
+
+/** An Endpoint gives its policy, or the manifest beside it; a manifest alone stands for itself. */
+async function fileContender(file: string): Promise<Contender> {
+  const documents = await plainDocuments(readText(file, readFile));
+  const name = (file.split("/").at(-1) ?? file).replace(/\.(ya?ml|json)$/, "");
+  const endpoint = documents.find(({ value }) => kindOf(value) === "Endpoint");
+  const spec = endpoint === undefined ? undefined : (endpoint.value as { spec?: Record<string, unknown> }).spec;
+  const metrics = spec?.["metrics"] as Contender["metrics"];
+  const own = spec?.["policy"] as Contender["policy"] | undefined;
+  if (own !== undefined) return { name, policy: own, ...(metrics === undefined ? {} : { metrics }) };
+  const manifests = documents.filter((document) => document !== endpoint && readerFor(document.value) !== undefined);
+  const [manifest] = manifests;
+  if (manifest === undefined || manifests.length > 1)
+    throw new TidegateError(
+      "config/invalid",
+      manifest === undefined
+        ? `${file} holds no policy; give an Endpoint with spec.policy, or another autoscaler's manifest`
+        : `${file} holds ${manifests.length} manifests (${manifests.map(({ place }) => place).join(", ")}); keep one, and give the others as a --policy of their own`,
+    );
+  return { name, policy: policyOf(manifest), ...(metrics === undefined ? {} : { metrics }) };
+}
+
+const kindOf = (value: unknown) => (typeof value === "object" && value !== null ? (value as { kind?: unknown }).kind : undefined);
+
+/** Read once here, so that what is wrong is said with the file's name and before anything runs. */
+function policyOf({ place, value }: Placed): Contender["policy"] {
+  const reader = readerFor(value);
+  if (reader === undefined) throw new TidegateError("config/invalid", `${place} is no manifest that Tidegate reads`);
+  const read = reader.read(value);
+  if ("issues" in read)
+    throw new TidegateError("config/invalid", read.issues.map(({ path, message }) => `${place} ${path}: ${message}`).join("\n"));
+  return { kind: reader.dialect, manifest: value };
+}
+
+/** The contender for an endpoint; a family is set up for its bounds and objective. */
+export function contenderFor(choice: PolicyChoice, situation: Situation): Contender {
+  if (choice.kind === "stated") return choice.contender;
+  const family = familyOf(choice.name);
+  if (family === undefined) throw new RangeError(`no family ${choice.name}`);
+  return { name: family.name, policy: family.policy(situation), metrics: family.metrics };
+}
+
+export const contenderIn = (choice: PolicyChoice, { replicas, objective }: Scenario): Contender =>
+  contenderFor(choice, { bounds: replicas, objective });

@@ -1,0 +1,70 @@
+import { isAbsolute, join } from "node:path";
+import { openTrace } from "../load/index.ts";
+import { type ErrorCode, TidegateError } from "../model/index.ts";
+import { type CellResult, type OpenTrace, runCell, type Scenario } from "../simulator/index.ts";
+import type { TraceRequest } from "../traces/index.ts";
+import { contenderIn, type PolicyChoice } from "./compare-policies.ts";
+
+/** One run, as it goes to a thread. */
+export interface CellTask {
+  readonly scenario: Scenario;
+  readonly policy: PolicyChoice;
+  readonly seed: number;
+  /** The folder that trace files are in. */
+  readonly traces: string;
+  readonly learnFirst: boolean;
+  readonly keepChanges: number;
+  /** Of all tasks: how far each is, from 0 to 1; `at` is this one's place. */
+  readonly progress: Float64Array;
+  readonly at: number;
+}
+
+/** An error of ours loses its class on the way between threads, so that it is told as data. */
+export type CellAnswer =
+  | {
+      readonly result: CellResult;
+      /** Wall-clock, for estimates of what is left. */
+      readonly tookMs: number;
+    }
+  | { readonly trouble: { readonly code: ErrorCode; readonly message: string } };
+
+/** A thread holds the rows of this many trace files: tasks come scenario by scenario, so that it seldom reads one twice. */
+const FILES_HELD = 2;
+const held = new Map<string, Promise<readonly TraceRequest[]>>();
+
+const openIn =
+  (folder: string): OpenTrace =>
+  (file) => {
+    const path = file === "builtin" || isAbsolute(file) ? file : join(folder, file);
+    const known = held.get(path);
+    if (known !== undefined) return known;
+    const rows = collected(openTrace(path));
+    held.set(path, rows);
+    const [oldest] = held.keys();
+    if (held.size > FILES_HELD && oldest !== undefined) held.delete(oldest);
+    return rows;
+  };
+
+async function collected(rows: AsyncIterable<TraceRequest>): Promise<readonly TraceRequest[]> {
+  const all: TraceRequest[] = [];
+  for await (const row of rows) all.push(row);
+  return all;
+}
+
+export default async function run(task: CellTask): Promise<CellAnswer> {
+  const { scenario, policy, seed, traces, learnFirst, keepChanges, progress, at } = task;
+  const beganMs = performance.now();
+  try {
+    const result = await runCell(scenario, contenderIn(policy, scenario), seed, openIn(traces), {
+      learnFirst,
+      keepChanges,
+      onProgress: (share) => {
+        progress[at] = share;
+      },
+    });
+    return { result, tookMs: performance.now() - beganMs };
+  } catch (error) {
+    if (!(error instanceof TidegateError)) throw error;
+    return { trouble: { code: error.code, message: `${scenario.name}: ${error.message}` } };
+  }
+}

@@ -1,0 +1,255 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { Estimate, FigureName, Scenario, ScenarioComparison, Standing } from "../simulator/index.ts";
+import type { PolicyChoice } from "./compare-policies.ts";
+import { EXIT } from "./exit.ts";
+
+interface Flags {
+  readonly scenarios?: string;
+  readonly only?: readonly string[];
+  readonly traces?: string;
+  readonly policy: readonly string[];
+  readonly seeds?: number;
+  readonly learnFirst: boolean;
+  readonly workers?: number;
+  readonly output: "table" | "json" | "csv";
+  readonly html?: string;
+}
+
+/** Changes that a picture keeps of each policy in each scenario. */
+const KEPT_CHANGES = 80;
+/** Who is compared where nobody is named: what most people run today, and ours. */
+const DEFAULT_POLICIES = ["hpa-gpu", "hpa-running", "hpa-waiting", "keda", "kpa", "slo"] as const;
+
+const wholeAbove0 = (text: string) => {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError("It must be a whole number from 1 on.");
+  return value;
+};
+const listed = (text: string, before: readonly string[] | undefined) => [
+  ...(before ?? []),
+  ...text
+    .split(",")
+    .map((one) => one.trim())
+    .filter((one) => one !== ""),
+];
+
+export function compareCommand(): Command {
+  return new Command("compare")
+    .description(
+      "Run policies against each other in simulated situations, with the same luck for all: what each costs, and what it misses.",
+    )
+    .option(
+      "--policy <name>",
+      "a policy by name, static:N, or FILE.yaml with a manifest or an Endpoint; may be repeated, or a,b,c",
+      listed,
+      [],
+    )
+    .option("--scenarios <file>", "situations to compare in; three small ones of ours otherwise")
+    .option("--only <names>", "only these scenarios, such as step,ramp", listed)
+    .option("--traces <folder>", "where trace files that scenarios name are; the scenario file's own folder otherwise")
+    .option("--seeds <n>", "runs of each, with luck of their own; as the scenario says otherwise", wholeAbove0)
+    .option("--learn-first", "shapes without split: let each run see one like it first, so that a memory has something to remember", false)
+    .option("--workers <n>", "threads; one for each core otherwise. The figures are the same with any number", wholeAbove0)
+    .addOption(new Option("-o, --output <format>", "of the figures").choices(["table", "json", "csv"]).default("table"))
+    .option("--html <file>", "write a self-contained report too")
+    .addHelpText(
+      "after",
+      `
+Policies by name: static:N, and each at the defaults of its documentation: hpa-gpu, hpa-running, hpa-waiting, keda, kpa, ray-serve,
+aibrix-kpa, aibrix-apa, llm-d-v2, dynamo, sageserve-lt-ua, skyserve, aws-target-tracking, azure, gcp, slo. "all" is all of them.
+
+Exit codes: 0 ok, 1 failure, 2 usage, a config or a trace, 99 a policy missed the objective.`,
+    )
+    .action(async (flags: Flags) => {
+      process.exitCode = await compare(flags);
+    });
+}
+
+async function compare(flags: Flags): Promise<number> {
+  const { FAMILY_NAMES, nameOf, readChoice } = await import("./compare-policies.ts");
+  const { scenarios, traces } = await scenariosOf(flags);
+  const named = flags.policy.length === 0 ? DEFAULT_POLICIES : flags.policy;
+  const choices: PolicyChoice[] = [];
+  for (const name of named.flatMap((one) => (one === "all" ? FAMILY_NAMES.filter((family) => family !== "static") : [one]))) {
+    const choice = await readChoice(name);
+    if (!choices.some((other) => nameOf(other) === nameOf(choice))) choices.push(choice);
+  }
+  const comparisons = await comparisonsOf(scenarios, choices, traces, flags);
+  if (flags.html !== undefined) await writeReport(flags.html, comparisons);
+  process.stdout.write(
+    flags.output === "json" ? asJson(comparisons) : flags.output === "csv" ? await asCsv(comparisons) : await asTable(comparisons),
+  );
+  return comparisons.some(({ standings }) => standings.some(({ isMet }) => !isMet)) ? EXIT.objectiveMissed : EXIT.ok;
+}
+
+async function scenariosOf(flags: Flags): Promise<{ readonly scenarios: readonly Scenario[]; readonly traces: string }> {
+  const [{ BUILTIN_SCENARIOS, parseScenarios }, { readFile, readText }, { dirname }, { TidegateError }] = await Promise.all([
+    import("../simulator/index.ts"),
+    import("./documents.ts"),
+    import("node:path"),
+    import("../model/index.ts"),
+  ]);
+  const text =
+    flags.scenarios === undefined ? { file: "built-in scenarios", text: BUILTIN_SCENARIOS } : readText(flags.scenarios, readFile);
+  const all = parseScenarios(text);
+  for (const name of flags.only ?? []) {
+    if (!all.some((scenario) => scenario.name === name))
+      throw new TidegateError("usage", `--only ${name} is no scenario of ${text.file}; there is ${all.map((one) => one.name).join(", ")}`);
+  }
+  const scenarios = flags.only === undefined ? all : all.filter(({ name }) => flags.only?.includes(name));
+  const folder = flags.scenarios === undefined || flags.scenarios === "-" ? "." : dirname(flags.scenarios);
+  return { scenarios, traces: flags.traces ?? folder };
+}
+
+async function comparisonsOf(
+  scenarios: readonly Scenario[],
+  choices: readonly PolicyChoice[],
+  traces: string,
+  flags: Flags,
+): Promise<readonly ScenarioComparison[]> {
+  const [{ contenderIn, nameOf }, { runCells }, { compareScenario, describeScenario, endpointOf }, { availableParallelism }] =
+    await Promise.all([import("./compare-policies.ts"), import("./compare-pool.ts"), import("../simulator/index.ts"), import("node:os")]);
+  // What is wrong with any of them is said before anything runs.
+  for (const scenario of scenarios) {
+    await mustHaveTraces(scenario, traces);
+    for (const choice of choices) endpointOf(scenario, contenderIn(choice, scenario));
+  }
+  const seedsOf = (scenario: Scenario) => Array.from({ length: flags.seeds ?? scenario.seeds }, (_, at) => at + 1);
+  const tasks = scenarios.flatMap((scenario) =>
+    choices.flatMap((policy) =>
+      seedsOf(scenario).map((seed) => ({
+        scenario,
+        policy,
+        seed,
+        traces,
+        learnFirst: flags.learnFirst,
+        keepChanges: flags.html === undefined || seed > 1 ? 0 : KEPT_CHANGES,
+      })),
+    ),
+  );
+  const { progressLine } = await import("./study-progress.ts");
+  const line = progressLine();
+  const results = await runCells(tasks, flags.workers ?? availableParallelism(), line.show).finally(line.end);
+  return scenarios.map((scenario) =>
+    compareScenario(
+      { scenario: scenario.name, describes: describeScenario(scenario), objective: scenario.objective },
+      choices.map((policy) => ({
+        policy: nameOf(policy),
+        cells: results.filter((_, at) => tasks[at]?.scenario === scenario && tasks[at]?.policy === policy),
+      })),
+    ),
+  );
+}
+
+async function mustHaveTraces({ name, traffic }: Scenario, folder: string): Promise<void> {
+  const file = traffic.kind === "trace" ? traffic.file : traffic.sizes;
+  if (file === null || file === "builtin") return;
+  const [{ existsSync }, { isAbsolute, join }, { TidegateError }] = await Promise.all([
+    import("node:fs"),
+    import("node:path"),
+    import("../model/index.ts"),
+  ]);
+  const path = isAbsolute(file) ? file : join(folder, file);
+  if (!existsSync(path))
+    throw new TidegateError(
+      "trace/unreadable",
+      `scenario ${name} needs ${path}, which is not there; say where traces are with --traces FOLDER`,
+    );
+}
+
+async function writeReport(file: string, comparisons: readonly ScenarioComparison[]): Promise<void> {
+  const [{ comparisonReport }, { writeOut }] = await Promise.all([import("../report/index.ts"), import("./study-output.ts")]);
+  writeOut(file, await comparisonReport({ title: "Policies compared", comparisons }), "--html");
+}
+
+/** What scripts read: everything but the picture's. */
+function asJson(comparisons: readonly ScenarioComparison[]): string {
+  const shown = comparisons.map(({ standings, ...rest }) => ({
+    ...rest,
+    standings: standings.map(({ course: _course, changes: _changes, ...standing }) => standing),
+  }));
+  return `${JSON.stringify({ scenarios: shown }, null, 2)}\n`;
+}
+
+async function asCsv(comparisons: readonly ScenarioComparison[]): Promise<string> {
+  const [{ FIGURE_NAMES }, { csv }] = await Promise.all([import("../simulator/index.ts"), import("./study-table.ts")]);
+  const heads = FIGURE_NAMES.flatMap((name) => [name, `${name}HalfWidth`]);
+  return csv([
+    ["scenario", "policy", "seeds", "objectiveMet", "onFrontier", ...heads, "toClairvoyant", "toClairvoyantHalfWidth"],
+    ...comparisons.flatMap(({ scenario, seeds, standings }) =>
+      standings.map(({ policy, isMet, isOnFrontier, figures, toClairvoyant }) => [
+        scenario,
+        policy,
+        seeds,
+        isMet,
+        isOnFrontier,
+        ...FIGURE_NAMES.flatMap((name) => [figures[name].mean, figures[name].halfWidth]),
+        toClairvoyant?.mean ?? null,
+        toClairvoyant?.halfWidth ?? null,
+      ]),
+    ),
+  ]);
+}
+
+async function asTable(comparisons: readonly ScenarioComparison[]): Promise<string> {
+  const { styleText } = await import("node:util");
+  const { table } = await import("./study-table.ts");
+  const { seconds } = await import("../console/index.ts");
+  const bold = (text: string) => styleText("bold", text, { stream: process.stdout });
+  const withWidth = ({ mean, halfWidth }: Estimate, digits: number, factor = 1) =>
+    mean === null ? "–" : `${(mean * factor).toFixed(digits)}${halfWidth === null ? "" : ` ± ${(halfWidth * factor).toFixed(digits)}`}`;
+  const blocks = comparisons.map(({ scenario, describes, objective, seeds, standings }) => {
+    const { attainment, timeToFirstTokenMs, timePerOutputTokenMs } = objective;
+    const hasClairvoyant = standings.some(({ toClairvoyant }) => toClairvoyant !== null);
+    const row = (standing: Standing) => {
+      const { figures } = standing;
+      const mean = (name: FigureName) => figures[name].mean;
+      const count = (name: FigureName) => {
+        const value = mean(name);
+        return value === null ? "–" : Number.isInteger(value) || value >= 100 ? value.toFixed(0) : value.toFixed(1);
+      };
+      const time = (name: FigureName) => {
+        const ms = mean(name);
+        return seconds(ms === null ? null : ms / 1000);
+      };
+      return [
+        standing.policy,
+        { text: standing.isMet ? "met" : "missed", style: standing.isMet ? ("green" as const) : ("red" as const) },
+        `${withWidth(figures.attainment, 2, 100)} %`,
+        withWidth(figures.gpuHours, 2),
+        withWidth(figures.cost, 2),
+        time("ttftP50Ms"),
+        time("ttftP95Ms"),
+        time("ttftP99Ms"),
+        time("tpotP95Ms"),
+        count("held"),
+        count("failed"),
+        count("scaleEvents"),
+        count("reversals"),
+        count("violationMinutes"),
+        ...(hasClairvoyant ? [standing.toClairvoyant === null ? "–" : `${withWidth(standing.toClairvoyant, 2)} ×`] : []),
+      ];
+    };
+    const heads = [
+      ["policy", "left"],
+      ["objective", "left"],
+      ["attainment", "right"],
+      ["GPU-hours", "right"],
+      ["cost", "right"],
+      ["TTFT p50", "right"],
+      ["p95", "right"],
+      ["p99", "right"],
+      ["TPOT p95", "right"],
+      ["held", "right"],
+      ["failed", "right"],
+      ["changes", "right"],
+      ["reversals", "right"],
+      ["minutes missed", "right"],
+      ...(hasClairvoyant ? [["to clairvoyant", "right"] as const] : []),
+    ] as const;
+    const wanted = `${(100 * attainment).toFixed(attainment > 0.99 ? 1 : 0)} % within ${timeToFirstTokenMs / 1000} s and ${timePerOutputTokenMs} ms a token`;
+    return `${bold(scenario)}  ${describes}; ${wanted}; ${seeds} ${seeds === 1 ? "seed" : "seeds"}\n${table(heads, standings.map(row))}`;
+  });
+  const note = comparisons.some(({ seeds }) => seeds > 1) ? "± is the 95 % confidence interval over seeds (Student's t).\n" : "";
+  return `${blocks.join("\n")}${note}`;
+}
