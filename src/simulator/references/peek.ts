@@ -11,7 +11,7 @@ import { greatest, schedulePolicy, sized, smoothed, within } from "./schedule.ts
 const SMOOTH_MS: Ms = 30_000;
 const READY_SHARE = 0.9;
 /** Replicas beyond the work: `margin` × its root. */
-const MARGINS = { least: -1, most: 4, halvings: 6 } as const;
+const MARGINS = { least: 0, most: 4, halvings: 6 } as const;
 
 /**
  * A policy that knows the work arriving from now until one cold start (its 90th percentile) and one interval later, and nothing beyond: it

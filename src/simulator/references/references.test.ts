@@ -9,7 +9,7 @@ import { greatest, schedulePolicy, smoothed } from "./schedule.ts";
 const [scenario] = parseScenarios({
   file: "tiny.yaml",
   text: `scenarios:
-  tiny: { shape: step, from: 5/s, to: 18/s, lead: 3m, hold: 4m, tail: 3m, coldStart: { median: 20s, sigma: 0.1 }, replicas: { min: 1, max: 8 } }`,
+  tiny: { shape: step, from: 5/s, to: 18/s, lead: 2m, hold: 2m, tail: 1m, coldStart: { median: 20s, sigma: 0.1 }, replicas: { min: 1, max: 8 } }`,
 }) as [Scenario];
 const runOf = async (part: "tune" | "report") => (await scenarioRun(scenario, part, 1, () => Promise.resolve([])))[0] as ScenarioRun;
 const scored = ({ whole, afterSplit }: SimulationResult) => afterSplit ?? whole;
@@ -22,7 +22,7 @@ describe("references of one scenario", () => {
   beforeAll(async () => {
     run = await runOf("report");
     found = clairvoyant(scenario, run, 1, { runs: 16 });
-  });
+  }, 30_000);
 
   it("are in order: the bound, the clairvoyant, the best fixed count", () => {
     const counts = [1, 2, 3, 4, 5, 6, 7, 8];
