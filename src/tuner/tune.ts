@@ -1,0 +1,264 @@
+import { type Knob, type PolicyDocument, placeOf, valueAtPlace, withValues } from "./knob.ts";
+import { isBetterOutcome, type Outcome, outcomeOf, paretoFront, type Scored } from "./outcome.ts";
+import { search } from "./search/index.ts";
+import { type DataFacts, warningsOf } from "./warn.ts";
+
+/** Stretches of each case in order of time: searched on, chosen by, and looked at once, at the end. */
+export const STAGES = ["train", "validation", "test"] as const;
+export type Stage = (typeof STAGES)[number];
+
+/** One run of the simulator that the tuner asks for. */
+export interface Job {
+  readonly document: PolicyDocument;
+  readonly stage: Stage;
+  /** Index of a case: a trace or a scenario. */
+  readonly case: number;
+  /** Of the simulator's luck. */
+  readonly seed: number;
+}
+
+export interface TuneProgress {
+  readonly phase: "search" | "choose" | "explain" | "test";
+  /** Candidates tried, of those that will be. */
+  readonly done: number;
+  readonly of: number;
+  /** Best so far; null: none yet. */
+  readonly best: Outcome | null;
+}
+
+export interface TuneOptions {
+  readonly document: PolicyDocument;
+  readonly knobs: readonly Knob[];
+  readonly cases: number;
+  /** Share of requests that the objective asks for. */
+  readonly attainment: number;
+  /** Lucks that every candidate is tried with. */
+  readonly seeds: number;
+  /** Candidates of the search. */
+  readonly budget: number;
+  /** Of the search. */
+  readonly seed: number;
+  /** What there is to learn from, by stage, for warnings. */
+  readonly data: Readonly<Record<Stage, DataFacts>>;
+  /** Results in the order of the jobs; side by side where that is possible. */
+  run(jobs: readonly Job[]): Promise<readonly Scored[]>;
+  readonly onProgress?: (progress: TuneProgress) => void;
+}
+
+/** What one knob is worth: the found policy with this knob alone back where it was, on what the search knew. */
+export interface Ablation {
+  readonly knob: string;
+  readonly before: number;
+  readonly found: number;
+  readonly without: Outcome;
+}
+
+export interface Tuned {
+  readonly document: PolicyDocument;
+  readonly before: Readonly<Record<Stage, Outcome>>;
+  readonly found: Readonly<Record<Stage, Outcome>>;
+  /** Of train and validation together: what `ablation` compares with. */
+  readonly known: Outcome;
+  /** Of the knobs that were changed, the dearest to miss first. */
+  readonly ablation: readonly Ablation[];
+  /** Of all that was tried, on train. */
+  readonly front: readonly { readonly document: PolicyDocument; readonly outcome: Outcome }[];
+  readonly warnings: readonly string[];
+  readonly candidates: number;
+}
+
+/** Below the objective by more than this with one luck, a candidate is not tried with the others. */
+const HOPELESS = 0.02;
+const FINALISTS = 8;
+/** A finalist may miss on train by as little: with more data it may hold. */
+const NEAR = 0.002;
+/** A change that saves less than this goes back to what it was. */
+const WORTH = 0.005;
+
+interface Candidate {
+  readonly document: PolicyDocument;
+  readonly values: readonly number[];
+  readonly outcome: Outcome;
+}
+
+/**
+ * Searches a policy's knobs for the least GPU-hours at the objective. Candidates are judged on the first stretch (train); the best of
+ * them, and of those that serve more in time for more, compete on the second (validation); changes that turn out to be worth nothing are
+ * taken back; and the one that is left meets the third (test) once, beside what there was before. The same options give the same answer,
+ * however many runs go side by side.
+ */
+export async function tune(options: TuneOptions): Promise<Tuned> {
+  const { document, knobs, budget, seed, attainment: wanted } = options;
+  const judge = judgeOf(options);
+  const starting = knobs.map((knob) => knob.read(document));
+  const candidates: Candidate[] = [];
+  let best: Outcome | null = null;
+  const progress = (phase: TuneProgress["phase"], done: number, of: number) => options.onProgress?.({ phase, done, of, best });
+
+  progress("search", 0, budget);
+  await search({
+    starts: [knobs.map((knob, at) => placeOf(knob, starting[at] as number))],
+    budget,
+    seed,
+    isBetter: isBetterOutcome,
+    async evaluate(points) {
+      const documents = points.map((point) => {
+        const values = knobs.map((knob, at) => valueAtPlace(knob, point[at] as number));
+        return { values, document: withValues(document, knobs, values) };
+      });
+      const outcomes = await judge.screen(documents.map((each) => each.document));
+      outcomes.forEach((outcome, at) => {
+        candidates.push({ ...(documents[at] as (typeof documents)[number]), outcome });
+        if (best === null || isBetterOutcome(outcome, best)) best = outcome;
+      });
+      progress("search", candidates.length, budget);
+      return outcomes;
+    },
+  });
+
+  // The unchanged document is the first candidate as the search rounds it; as it is it takes part too.
+  const [asItIs] = await judge.on("train", [document]);
+  const before: Candidate = { document, values: starting, outcome: asItIs as Outcome };
+  const front = paretoFront([before, ...candidates]);
+  const finalists = finalistsOf([before, ...candidates], front, wanted);
+  progress("choose", 0, finalists.length);
+  const validated = await judge.on(
+    "validation",
+    finalists.map((each) => each.document),
+  );
+  const together = finalists.map((candidate, at) => ({ candidate, known: both(candidate.outcome, validated[at] as Outcome) }));
+  let { candidate: winner, known } = together.reduce((a, b) => (isBetterOutcome(b.known, a.known) ? b : a));
+  progress("choose", finalists.length, finalists.length);
+
+  // Take back what is worth nothing; what is left is explained by the same runs.
+  const knownOf = async (of: PolicyDocument): Promise<Outcome> => {
+    const [train] = await judge.on("train", [of]);
+    const [validation] = await judge.on("validation", [of]);
+    return both(train as Outcome, validation as Outcome);
+  };
+  const changed = new Set(knobs.flatMap((knob, at) => (knob.read(winner.document) === starting[at] ? [] : [at])));
+  const restored = (values: readonly number[], at: number) =>
+    values.map((value, index) => (index === at ? (starting[at] as number) : value));
+  for (const at of [...changed]) {
+    const values = restored(winner.values, at);
+    const without = withChanges(document, knobs, values, changed, at);
+    const outcome = await knownOf(without);
+    if (outcome.miss <= known.miss && outcome.gpuHours <= known.gpuHours * (1 + WORTH)) {
+      changed.delete(at);
+      winner = { document: without, values, outcome };
+      known = outcome;
+    }
+    progress("explain", 1 + knobs.indexOf(knobs[at] as Knob), 2 * knobs.length);
+  }
+  const ablation: Ablation[] = [];
+  for (const at of changed) {
+    const knob = knobs[at] as Knob;
+    const without = await knownOf(withChanges(document, knobs, restored(winner.values, at), changed, at));
+    ablation.push({ knob: knob.name, before: starting[at] as number, found: knob.read(winner.document), without });
+    progress("explain", knobs.length + ablation.length, 2 * knobs.length);
+  }
+  ablation.sort((a, b) => (isBetterOutcome(a.without, b.without) ? 1 : isBetterOutcome(b.without, a.without) ? -1 : 0));
+
+  progress("test", 0, 1);
+  const stages = async (of: PolicyDocument): Promise<Readonly<Record<Stage, Outcome>>> => {
+    const [[train], [validation], [test]] = [
+      await judge.on("train", [of]),
+      await judge.on("validation", [of]),
+      await judge.on("test", [of]),
+    ];
+    return { train: train as Outcome, validation: validation as Outcome, test: test as Outcome };
+  };
+  const found = await stages(winner.document);
+  const was = await stages(document);
+  progress("test", 1, 1);
+  return {
+    document: winner.document,
+    before: was,
+    found,
+    known,
+    ablation,
+    front: front.map(({ document: of, outcome }) => ({ document: of, outcome })),
+    warnings: warningsOf({ before: was, found, data: options.data, wanted, edges: atEdge(knobs, changed, winner.document) }),
+    candidates: candidates.length,
+  };
+}
+
+/** The document with the values of those knobs that are changed, but for `except`. */
+const withChanges = (
+  document: PolicyDocument,
+  knobs: readonly Knob[],
+  values: readonly number[],
+  changed: ReadonlySet<number>,
+  except: number,
+) => {
+  const kept = knobs.map((_, at) => at).filter((at) => changed.has(at) && at !== except);
+  return withValues(
+    document,
+    kept.map((at) => knobs[at] as Knob),
+    kept.map((at) => values[at] as number),
+  );
+};
+
+const both = (a: Outcome, b: Outcome): Outcome => ({
+  gpuHours: a.gpuHours + b.gpuHours,
+  attainment: Math.min(a.attainment, b.attainment),
+  miss: a.miss + b.miss,
+});
+
+/** The best on train, and the cheapest of those that serve more in time: what holds by a hair there may miss elsewhere. */
+function finalistsOf(all: readonly Candidate[], front: readonly Candidate[], wanted: number): readonly Candidate[] {
+  const holding = front.filter(({ outcome }) => outcome.attainment >= wanted - NEAR).slice(0, FINALISTS);
+  const ranked = [...all].sort((a, b) => (isBetterOutcome(a.outcome, b.outcome) ? -1 : isBetterOutcome(b.outcome, a.outcome) ? 1 : 0));
+  const chosen = new Map<string, Candidate>();
+  for (const candidate of [...holding, ...ranked]) {
+    if (chosen.size >= FINALISTS) break;
+    chosen.set(JSON.stringify(candidate.document), chosen.get(JSON.stringify(candidate.document)) ?? candidate);
+  }
+  return [...chosen.values()];
+}
+
+/** Knobs that ended at a bound of theirs, so that more of the same might be better still. */
+const atEdge = (knobs: readonly Knob[], changed: ReadonlySet<number>, document: PolicyDocument): readonly string[] =>
+  knobs.flatMap((knob, at) => {
+    const place = placeOf(knob, knob.read(document));
+    return changed.has(at) && !knob.integer && (place < 0.01 || place > 0.99) ? [knob.name] : [];
+  });
+
+/** Runs documents, each but once. */
+function judgeOf({ run, cases, seeds, attainment: wanted }: TuneOptions) {
+  const known = new Map<string, Scored>();
+  const keyOf = (job: Job) => JSON.stringify([job.document, job.stage, job.case, job.seed]);
+  const jobsOf = (document: PolicyDocument, stage: Stage, from: number, to: number): readonly Job[] =>
+    Array.from({ length: cases }, (_, at) =>
+      Array.from({ length: to - from }, (_, index): Job => ({ document, stage, case: at, seed: from + index + 1 })),
+    ).flat();
+  const complete = async (jobs: readonly Job[]) => {
+    const missing = new Map<string, Job>();
+    for (const job of jobs) if (!known.has(keyOf(job))) missing.set(keyOf(job), job);
+    const results = await run([...missing.values()]);
+    [...missing.keys()].forEach((key, at) => {
+      known.set(key, results[at] as Scored);
+    });
+  };
+  const outcome = (document: PolicyDocument, stage: Stage): Outcome => {
+    const byCase = Array.from({ length: cases }, (_, at) =>
+      Array.from({ length: seeds }, (_, index) => known.get(keyOf({ document, stage, case: at, seed: index + 1 }))).filter(
+        (scored) => scored !== undefined,
+      ),
+    );
+    return outcomeOf(byCase, wanted);
+  };
+  return {
+    /** On train, with all lucks only where the first gives hope. */
+    async screen(documents: readonly PolicyDocument[]): Promise<readonly Outcome[]> {
+      await complete(documents.flatMap((document) => jobsOf(document, "train", 0, 1)));
+      const hopeful = documents.filter((document) => outcome(document, "train").miss <= HOPELESS);
+      await complete(hopeful.flatMap((document) => jobsOf(document, "train", 1, seeds)));
+      return documents.map((document) => outcome(document, "train"));
+    },
+    async on(stage: Stage, documents: readonly PolicyDocument[]): Promise<readonly Outcome[]> {
+      await complete(documents.flatMap((document) => jobsOf(document, stage, 0, seeds)));
+      return documents.map((document) => outcome(document, stage));
+    },
+  };
+}

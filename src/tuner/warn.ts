@@ -1,0 +1,54 @@
+import { formatDuration, type Ms } from "../model/index.ts";
+import type { Outcome } from "./outcome.ts";
+
+/** How much there is in a stage. */
+export interface DataFacts {
+  readonly requests: number;
+  readonly lengthMs: Ms;
+}
+
+interface Found {
+  readonly before: Readonly<Record<"train" | "validation" | "test", Outcome>>;
+  readonly found: Readonly<Record<"train" | "validation" | "test", Outcome>>;
+  readonly data: Readonly<Record<"train" | "validation" | "test", DataFacts>>;
+  readonly wanted: number;
+  /** Knobs that ended at a bound. */
+  readonly edges: readonly string[];
+}
+
+const DAY_MS: Ms = 86_400_000;
+/** Late requests that a stage must allow before its share of them says something. */
+const LEAST_LATE = 30;
+
+const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
+
+/** What to know before the found policy is trusted: too little data, and an outcome that did not last. */
+export function warningsOf({ before, found, data, wanted, edges }: Found): readonly string[] {
+  const said: string[] = [];
+  for (const stage of ["train", "validation", "test"] as const) {
+    const allowed = data[stage].requests * (1 - wanted);
+    if (allowed < LEAST_LATE)
+      said.push(
+        `Too little data: ${stage} has ${data[stage].requests} requests, of which ${Math.floor(allowed)} may be late; with fewer than ${LEAST_LATE} the share of them is mostly luck. Give a longer trace.`,
+      );
+  }
+  if (data.train.lengthMs < DAY_MS)
+    said.push(
+      `The search saw ${formatDuration(Math.round(data.train.lengthMs / 1000) * 1000)} of traffic: what comes by the time of day, or once a week, is not in it.`,
+    );
+  if (found.train.miss > 0)
+    said.push(
+      `Nothing that was tried holds ${percent(wanted)} on what it was tuned on; this misses least (${percent(found.train.attainment)}). Another policy, more replicas or a faster start may be what it takes.`,
+    );
+  else if (found.test.miss > 0)
+    said.push(
+      `Over-fit: it holds ${percent(wanted)} on what it was tuned on, and ${percent(found.test.attainment)} on traffic that it had not seen (before: ${percent(before.test.attainment)}). Do not rely on it; tune on more traffic or ask for more than you need.`,
+    );
+  const saved = (stage: "train" | "test") => 1 - found[stage].gpuHours / before[stage].gpuHours;
+  if (found.test.miss === 0 && before.train.miss === 0 && saved("train") > 0.02 && saved("test") < saved("train") / 2)
+    said.push(
+      `Over-fit: it saves ${percent(saved("train"))} of GPU-hours on what it was tuned on, and ${percent(saved("test"))} on traffic that it had not seen.`,
+    );
+  for (const name of edges) said.push(`${name} ended at the bound of what was tried.`);
+  return said;
+}
