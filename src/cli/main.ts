@@ -1,4 +1,6 @@
 import { Command, CommanderError } from "commander";
+import { bridgeCommand } from "./bridge.ts";
+import { calibrateCommand } from "./calibrate.ts";
 import { compareCommand } from "./compare.ts";
 import { controlCommands } from "./control.ts";
 import { controllerCommand } from "./controller.ts";
@@ -14,6 +16,7 @@ import { replayCommand } from "./replay.ts";
 import { simulateCommand } from "./simulate.ts";
 import { topCommand } from "./top.ts";
 import { traceCommand } from "./trace.ts";
+import { tuneCommand } from "./tune.ts";
 import { upCommand } from "./up.ts";
 import { validateCommand } from "./validate.ts";
 import { version } from "./version.ts";
@@ -52,11 +55,14 @@ for (const command of [
   upCommand(),
   gatewayCommand(),
   controllerCommand(),
+  bridgeCommand(),
   engineCommand(),
   loadCommand(),
   traceCommand(),
   simulateCommand(),
   compareCommand(),
+  tuneCommand(),
+  calibrateCommand(),
   validateCommand(),
   importCommand(),
   exportCommand(),

@@ -1,0 +1,353 @@
+import { createHash } from "node:crypto";
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { Endpoint } from "../model/index.ts";
+import type { Job, PolicyDocument, Scored, Tuned, TuneProgress } from "../tuner/index.ts";
+import type { WriteFormat } from "./documents.ts";
+import { EXIT } from "./exit.ts";
+import type { SimulateFlags } from "./simulate.ts";
+import { seed } from "./trace-output.ts";
+
+interface Flags {
+  readonly trace: readonly string[];
+  readonly fromHistory?: string;
+  readonly state: string;
+  readonly endpoint?: string;
+  readonly policy?: string;
+  readonly overlay: number;
+  readonly from: string;
+  readonly to?: string;
+  readonly profile?: string;
+  readonly gpu?: string;
+  readonly coldStart?: string;
+  readonly coldStartSigma?: number;
+  readonly gateway: boolean;
+  readonly candidates: number;
+  readonly seeds: number;
+  readonly seed: number;
+  readonly workers?: number;
+  readonly resume?: string;
+  readonly output: WriteFormat | "table";
+}
+
+const wholeAbove0 = (text: string) => {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError("It must be a whole number from 1 on.");
+  return value;
+};
+const above0 = (text: string) => {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number above 0.");
+  return value;
+};
+const from0 = (text: string) => {
+  const value = Number(text);
+  if (!(value >= 0) || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number of at least 0.");
+  return value;
+};
+const listed = (text: string, before: readonly string[]) => [...before, text];
+
+export function tuneCommand(): Command {
+  return new Command("tune")
+    .description(
+      "Find the settings of a policy that cost least at the objective, on recorded traffic, and show them on traffic not tuned on.",
+    )
+    .argument("<config...>", "tidegate.yaml, with the manifest beside it that is to be tuned")
+    .option("--trace <file>", "traffic: CSV, JSONL (.gz too), Parquet or builtin; may be repeated, then all count", listed, [])
+    .option("--from-history <endpoint>", "traffic that the controller recorded of an endpoint")
+    .option("--state <folder>", "state folder of the controller, for --from-history", ".tidegate")
+    .option("--endpoint <name>", "which endpoint, where the config has several")
+    .option("--policy <name>", "tune another policy for it, from its documented default: hpa-waiting, keda, kpa, slo … as in `compare`")
+    .option("--overlay <k>", "lay so many copies of the trace over each other", above0, 1)
+    .option("--from <d>", "leave out what arrives before", "0s")
+    .option("--to <d>", "leave out what arrives from there on")
+    .option("--profile <name>", "whose speed a replica has, such as 8B or MODEL/GPU/TP; told by the config otherwise")
+    .option("--gpu <type>", "on which GPU; the pools' own otherwise")
+    .option("--cold-start <d>", "from request to ready, the median; told by the config otherwise, else 90s")
+    .option("--cold-start-sigma <x>", "its spread (lognormal); 0 is always the same", from0)
+    .option("--no-gateway", "no gateway of ours is in the path: the policy sees only what engines report")
+    .option("--candidates <n>", "settings to try in the search", wholeAbove0, 100)
+    .option("--seeds <n>", "runs of each, with luck of their own", wholeAbove0, 2)
+    .option("--seed <n>", "of the search; the same seed finds the same settings", seed, 1)
+    .option("--workers <n>", "threads; one for each core otherwise. What is found is the same with any number", wholeAbove0)
+    .option("--resume <file>", "keep every run in this file, and do not run again what is in it")
+    .addOption(new Option("-o, --output <format>", "of what was found").choices(["yaml", "json"]).default("yaml"))
+    .addHelpText(
+      "after",
+      `
+The first half of the traffic is tuned on, the next quarter chooses among the best, and the last quarter, which nobody has seen, is
+what the result is judged by. Exit codes: 0 ok, 1 failure, 2 usage, a config or a trace, 99 what was found misses the objective there.`,
+    )
+    .action(async (files: readonly string[], flags: Flags) => {
+      process.exitCode = await run(files, flags);
+    });
+}
+
+async function run(files: readonly string[], flags: Flags): Promise<number> {
+  const { TidegateError } = await import("../model/index.ts");
+  if (flags.trace.length === 0 && flags.fromHistory === undefined)
+    throw new TidegateError("usage", "there is no traffic to tune on; give --trace FILE or --from-history ENDPOINT");
+  for (const name of [...files, ...flags.trace])
+    if (name === "-") throw new TidegateError("usage", "tune reads its files several times, so none can be standard input; give a file");
+  const history = flags.fromHistory === undefined ? null : await recorded(flags.fromHistory, flags.state, flags.seed);
+  try {
+    return await tuneOn([...flags.trace, ...(history === null ? [] : [history.file])], files, flags);
+  } finally {
+    history?.remove();
+  }
+}
+
+async function tuneOn(traces: readonly string[], files: readonly string[], flags: Flags): Promise<number> {
+  const [{ simulationOf }, tuner, { TidegateError }, stages] = await Promise.all([
+    import("./simulate-setup.ts"),
+    import("../tuner/index.ts"),
+    import("../model/index.ts"),
+    import("./tune-stages.ts"),
+  ]);
+  const cases = traces.map(
+    (trace): SimulateFlags => ({
+      trace,
+      overlay: flags.overlay,
+      seed: 1,
+      from: flags.from,
+      warmup: "0s",
+      gateway: flags.gateway,
+      output: "table",
+      ...(flags.to === undefined ? {} : { to: flags.to }),
+      ...(flags.endpoint === undefined ? {} : { endpoint: flags.endpoint }),
+      ...(flags.profile === undefined ? {} : { profile: flags.profile }),
+      ...(flags.gpu === undefined ? {} : { gpu: flags.gpu }),
+      ...(flags.coldStart === undefined ? {} : { coldStart: flags.coldStart }),
+      ...(flags.coldStartSigma === undefined ? {} : { coldStartSigma: flags.coldStartSigma }),
+    }),
+  );
+  const setups = await Promise.all(cases.map((each) => simulationOf(files, each)));
+  const [{ options, warnings }] = setups as [(typeof setups)[number]];
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
+  const { endpoint } = options;
+  const [pool, ...others] = endpoint.pools;
+  if (pool === undefined || others.length > 0)
+    throw new TidegateError(
+      "usage",
+      `endpoint ${endpoint.name} has ${endpoint.pools.length} pools; tune finds settings for endpoints of one`,
+    );
+  const subject = await subjectOf(files, endpoint, flags.policy);
+  const knobs = tuner.knobsOf({ policy: subject.policy, metrics: subject.metrics, bounds: { min: pool.min, max: pool.max } });
+  if (knobs.length === 0)
+    throw new TidegateError("usage", `policy ${String(subject.policy["kind"])} has nothing that tune can turn; name another with --policy`);
+
+  const facts = (stage: (typeof tuner.STAGES)[number]) => {
+    const each = setups.map((setup) => stages.factsOf(setup.options, stage));
+    return { requests: Math.min(...each.map((one) => one.requests)), lengthMs: Math.max(...each.map((one) => one.lengthMs)) };
+  };
+  const book = await bookOf(flags.resume, [cases, subject.metrics, endpoint], traces);
+  const pooled = await poolOf(flags.workers);
+  const line = progressOf();
+  try {
+    const tuned = await tuner.tune({
+      document: subject.policy,
+      knobs,
+      cases: cases.length,
+      attainment: endpoint.objective.attainment,
+      seeds: flags.seeds,
+      budget: flags.candidates,
+      seed: flags.seed,
+      data: { train: facts("train"), validation: facts("validation"), test: facts("test") },
+      run: (jobs) =>
+        Promise.all(
+          jobs.map(async (job) => {
+            const known = book.get(job);
+            if (known !== undefined) return known;
+            const scored = await pooled.run({ files, flags: cases[job.case] as SimulateFlags, metrics: subject.metrics, job });
+            book.keep(job, scored);
+            return scored;
+          }),
+        ),
+      onProgress: line.show,
+    });
+    line.end();
+    await show(tuned, subject, endpoint, flags.output === "json" ? "json" : "yaml");
+    return tuned.found.test.miss > 0 ? EXIT.objectiveMissed : EXIT.ok;
+  } finally {
+    line.end();
+    await pooled.end();
+  }
+}
+
+/** The policy to tune, as the document that its system writes. */
+interface Subject {
+  readonly policy: PolicyDocument;
+  readonly metrics: Readonly<Record<string, string>>;
+  /** The document to print for a policy. */
+  readonly print: (policy: PolicyDocument) => unknown;
+  readonly notes: readonly string[];
+}
+
+async function subjectOf(files: readonly string[], endpoint: Endpoint, wanted: string | undefined): Promise<Subject> {
+  const ofPolicy = (policy: PolicyDocument) => ("manifest" in policy ? policy["manifest"] : { policy });
+  if (wanted !== undefined) {
+    const { contenderFor, readChoice } = await import("./compare-policies.ts");
+    const { min = 0, max = 1 } = endpoint.pools[0] ?? {};
+    const { policy, metrics = {} } = contenderFor(await readChoice(wanted), { bounds: { min, max }, objective: endpoint.objective });
+    const named = Object.entries(metrics).map(([from, to]) => `${from}: ${to}`);
+    return {
+      policy: policy as PolicyDocument,
+      metrics,
+      print: ofPolicy,
+      notes: named.length === 0 ? [] : [`The Endpoint needs spec.metrics: { ${named.join(", ")} }`],
+    };
+  }
+  const { plainDocuments, readFile, readText } = await import("./documents.ts");
+  const documents = (await Promise.all(files.map((file) => plainDocuments(readText(file, readFile))))).flat();
+  const own = documents
+    .map(
+      ({ value }) =>
+        value as { readonly kind?: string; readonly metadata?: { readonly name?: string }; readonly spec?: Record<string, unknown> },
+    )
+    .find(({ kind, metadata }) => kind === "Endpoint" && metadata?.name === endpoint.name);
+  const stated = own?.spec?.["policy"] as PolicyDocument | undefined;
+  if (stated !== undefined) {
+    const print = (policy: PolicyDocument) => ({ ...own, spec: { ...own?.spec, policy } });
+    return { policy: stated, metrics: endpoint.metrics, print, notes: [] };
+  }
+  const { policy } = endpoint;
+  if (!("manifest" in policy)) return { policy: { kind: policy.kind }, metrics: endpoint.metrics, print: ofPolicy, notes: [] };
+  const { readerOf } = await import("../manifests/index.ts");
+  const target = endpoint.platform.target;
+  const manifest = readerOf(policy.kind).write(policy.manifest, target) as PolicyDocument;
+  return { policy: { kind: policy.kind, manifest }, metrics: endpoint.metrics, print: ofPolicy, notes: [] };
+}
+
+async function show(tuned: Tuned, subject: Subject, endpoint: Endpoint, format: WriteFormat): Promise<void> {
+  const [{ print, printDocuments }, { explainTuned }] = await Promise.all([import("./documents.ts"), import("../tuner/index.ts")]);
+  const document = subject.print(tuned.document);
+  for (const warning of tuned.warnings) process.stderr.write(`warning: ${warning}\n`);
+  if (format === "json") {
+    const { before, found, ablation, front, warnings, candidates } = tuned;
+    const report = { endpoint: endpoint.name, document, before, found, ablation, front, warnings, candidates };
+    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+    return;
+  }
+  const notes = [...explainTuned(tuned), ...tuned.warnings.map((warning) => `Warning: ${warning}`), ...subject.notes];
+  print(await printDocuments([{ document, notes }], format));
+}
+
+interface Book {
+  get(job: Job): Scored | undefined;
+  keep(job: Job, scored: Scored): void;
+}
+
+/** Runs that are over, kept in a file of JSON lines. A run is known by all that it depends on, so that a changed config runs anew. */
+async function bookOf(file: string | undefined, setting: unknown, traces: readonly string[]): Promise<Book> {
+  if (file === undefined) return { get: () => undefined, keep: () => {} };
+  const { appendFileSync, existsSync, readFileSync, statSync } = await import("node:fs");
+  const sizes = traces.map((trace) => (existsSync(trace) ? statSync(trace).size : null));
+  const keyOf = (job: Job) =>
+    createHash("sha256")
+      .update(JSON.stringify([setting, sizes, job]))
+      .digest("base64url");
+  const known = new Map<string, Scored>();
+  for (const line of existsSync(file) ? readFileSync(file, "utf8").split("\n") : []) {
+    try {
+      const { key, scored } = JSON.parse(line) as { readonly key: string; readonly scored: Scored };
+      known.set(key, scored);
+    } catch {
+      // The last line of a run that was broken off may be half a line.
+    }
+  }
+  return {
+    get: (job) => known.get(keyOf(job)),
+    keep: (job, scored) => appendFileSync(file, `${JSON.stringify({ key: keyOf(job), scored })}\n`),
+  };
+}
+
+async function poolOf(wanted: number | undefined) {
+  const [{ Piscina }, { availableParallelism }, { TidegateError }] = await Promise.all([
+    import("piscina"),
+    import("node:os"),
+    import("../model/index.ts"),
+  ]);
+  const threads = wanted ?? availableParallelism();
+  const pool = new Piscina({
+    filename: new URL("./tune-worker.ts", import.meta.url).href,
+    minThreads: threads,
+    maxThreads: threads,
+    concurrentTasksPerWorker: 1,
+    maxQueue: Number.POSITIVE_INFINITY,
+  });
+  return {
+    async run(task: import("./tune-worker.ts").TuneTask): Promise<Scored> {
+      const answer = (await pool.run(task)) as import("./tune-worker.ts").TuneAnswer;
+      if ("trouble" in answer) throw new TidegateError(answer.trouble.code, answer.trouble.message);
+      return answer.scored;
+    },
+    end: () => pool.destroy(),
+  };
+}
+
+const PHASES: Readonly<Record<TuneProgress["phase"], string>> = {
+  search: "searching",
+  choose: "choosing by the next stretch",
+  explain: "taking changes back one by one",
+  test: "looking at the last stretch",
+};
+
+/** On standard error: one line that is written over on a terminal, a line for each phase elsewhere. */
+function progressOf(): { readonly show: (progress: TuneProgress) => void; end(): void } {
+  const { stderr } = process;
+  const overwrites = stderr.isTTY === true && process.env["CI"] === undefined;
+  const beganMs = performance.now();
+  let phase = "";
+  return {
+    show({ phase: now, done, of, best }) {
+      const leftMs = now === "search" && done > 0 ? ((performance.now() - beganMs) / done) * (of - done) : null;
+      const words = [
+        `${PHASES[now]}: ${done} of ${of}`,
+        ...(best === null ? [] : [`best ${best.gpuHours.toFixed(2)} GPU-hours at ${(100 * best.attainment).toFixed(2)} %`]),
+        ...(leftMs === null || leftMs < 1000 ? [] : [`about ${Math.round(leftMs / 1000)} s left`]),
+      ].join(", ");
+      if (overwrites) stderr.write(`\r${words}\u001b[K`);
+      else if (now !== phase || done === of) stderr.write(`${words}\n`);
+      phase = now;
+    },
+    end: () => void (overwrites && stderr.write("\r\u001b[K")),
+  };
+}
+
+/** What the controller recorded, as a trace file that threads can read. */
+async function recorded(endpoint: string, state: string, seedOf: number): Promise<{ readonly file: string; remove(): void }> {
+  const [
+    { openHistory, recordedTraffic },
+    { formatCsvTrace, resample },
+    { mkdtempSync, rmSync, writeFileSync },
+    { tmpdir },
+    { join },
+    model,
+  ] = await Promise.all([
+    import("../history/index.ts"),
+    import("../traces/index.ts"),
+    import("node:fs"),
+    import("node:os"),
+    import("node:path"),
+    import("../model/index.ts"),
+  ]);
+  const history = openHistory(state, { readOnly: true });
+  try {
+    if (!history.endpoints().includes(endpoint))
+      throw new model.TidegateError(
+        "usage",
+        `no endpoint ${JSON.stringify(endpoint)} in ${history.file}; it holds ${history.endpoints().join(", ") || "none"}`,
+      );
+    const rows = [
+      ...resample(
+        recordedTraffic(() => history.entries(endpoint)),
+        seedOf,
+      ),
+    ];
+    const folder = mkdtempSync(join(tmpdir(), "tidegate-tune-"));
+    const file = join(folder, "history.csv");
+    writeFileSync(file, formatCsvTrace(rows));
+    return { file, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  } finally {
+    history.close();
+  }
+}
