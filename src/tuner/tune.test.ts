@@ -40,9 +40,9 @@ const options = (more: Partial<TuneOptions> = {}): TuneOptions => ({
 
 it("finds the dearest level that holds the objective, and leaves alone what is worth nothing", async () => {
   const tuned = await tune(options());
-  // Late is (level - 40) / 1000 and the mean luck of two seeds: 1 % at about 49.98.
-  expect(levelKnob.read(tuned.document)).toBeGreaterThan(47.5);
-  expect(levelKnob.read(tuned.document)).toBeLessThanOrEqual(50);
+  // Late is (level - 40) / 1000 and the mean luck of two seeds: 0.7 %, which leaves a reserve, at about 46.98.
+  expect(levelKnob.read(tuned.document)).toBeGreaterThan(44.5);
+  expect(levelKnob.read(tuned.document)).toBeLessThanOrEqual(47);
   expect(leastKnob.read(tuned.document)).toBe(1);
   expect(downKnob.read(tuned.document)).toBe(300);
   expect(tuned.ablation.map(({ knob }) => knob)).toEqual([levelKnob.name]);
@@ -79,8 +79,8 @@ it("asks for each run but once, and for the test stretch only at the end", async
 });
 
 it("says that it is over-fit where unseen traffic is served worse", async () => {
-  const { warnings } = await tune(options({ run: (jobs) => Promise.resolve(jobs.map((job) => world(job, 0.02))) }));
-  expect(warnings).toEqual([expect.stringMatching(/^Over-fit: it holds 99.00 % on what it was tuned on, and 97/)]);
+  const { warnings } = await tune(options({ run: (jobs) => Promise.resolve(jobs.map((job) => world(job, 0.03))) }));
+  expect(warnings).toEqual([expect.stringMatching(/^Over-fit: it holds 99.00 % on what it was tuned on, and 96/)]);
 });
 
 it("says when nothing holds, and when there is too little to learn from", async () => {
@@ -103,13 +103,13 @@ it("passes over documents that are refused", async () => {
   const refusing = (job: Job): Scored =>
     levelKnob.read(job.document) < 45 ? { requests: 0, within: 0, gpuHours: 0, refused: "no" } : world(job);
   const tuned = await tune(options({ run: (jobs) => Promise.resolve(jobs.map(refusing)) }));
-  expect(levelKnob.read(tuned.document)).toBeGreaterThan(46);
+  expect(levelKnob.read(tuned.document)).toBeGreaterThanOrEqual(45);
 });
 
 it("explains what each change did", async () => {
   expect(explainTuned(await tune(options()))).toEqual([
     expect.stringMatching(/^Tuned by tidegate tune, 120 candidates/),
-    expect.stringMatching(/tuned on: 4\.25 h at 9\d\.\d\d % → 8\.\d\d h at 99\.\d\d %/),
+    expect.stringMatching(/tuned on: 4\.25 h at 9\d\.\d\d % → [89]\.\d\d h at 99\.\d\d %/),
     expect.stringMatching(/chosen by/),
     expect.stringMatching(/not seen before/),
     expect.stringMatching(/^What each change does/),

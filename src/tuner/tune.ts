@@ -70,6 +70,11 @@ export interface Tuned {
 /** Below the objective by more than this with one luck, a candidate is not tried with the others. */
 const HOPELESS = 0.02;
 const FINALISTS = 8;
+/**
+ * Share of the error budget that what is tuned keeps in reserve on what it is tuned on and chosen by: what holds there by a hair does not
+ * hold elsewhere.
+ */
+const RESERVE = 0.3;
 /** A finalist may miss on train by as little: with more data it may hold. */
 const NEAR = 0.002;
 /** A change that saves less than this goes back to what it was. */
@@ -88,8 +93,9 @@ interface Candidate {
  * however many runs go side by side.
  */
 export async function tune(options: TuneOptions): Promise<Tuned> {
-  const { document, knobs, budget, seed, attainment: wanted } = options;
-  const judge = judgeOf(options);
+  const { document, knobs, budget, seed, attainment } = options;
+  const wanted = 1 - (1 - RESERVE) * (1 - attainment);
+  const judge = judgeOf(options, wanted);
   const starting = knobs.map((knob) => knob.read(document));
   const candidates: Candidate[] = [];
   let best: Outcome | null = null;
@@ -162,9 +168,9 @@ export async function tune(options: TuneOptions): Promise<Tuned> {
   progress("test", 0, 1);
   const stages = async (of: PolicyDocument): Promise<Readonly<Record<Stage, Outcome>>> => {
     const [[train], [validation], [test]] = [
-      await judge.on("train", [of]),
-      await judge.on("validation", [of]),
-      await judge.on("test", [of]),
+      await judge.on("train", [of], attainment),
+      await judge.on("validation", [of], attainment),
+      await judge.on("test", [of], attainment),
     ];
     return { train: train as Outcome, validation: validation as Outcome, test: test as Outcome };
   };
@@ -178,7 +184,7 @@ export async function tune(options: TuneOptions): Promise<Tuned> {
     known,
     ablation,
     front: front.map(({ document: of, outcome }) => ({ document: of, outcome })),
-    warnings: warningsOf({ before: was, found, data: options.data, wanted, edges: atEdge(knobs, changed, winner.document) }),
+    warnings: warningsOf({ before: was, found, data: options.data, wanted: attainment, edges: atEdge(knobs, changed, winner.document) }),
     candidates: candidates.length,
   };
 }
@@ -225,7 +231,7 @@ const atEdge = (knobs: readonly Knob[], changed: ReadonlySet<number>, document: 
   });
 
 /** Runs documents, each but once. */
-function judgeOf({ run, cases, seeds, attainment: wanted }: TuneOptions) {
+function judgeOf({ run, cases, seeds }: TuneOptions, wanted: number) {
   const known = new Map<string, Scored>();
   const keyOf = (job: Job) => JSON.stringify([job.document, job.stage, job.case, job.seed]);
   const jobsOf = (document: PolicyDocument, stage: Stage, from: number, to: number): readonly Job[] =>
@@ -240,13 +246,13 @@ function judgeOf({ run, cases, seeds, attainment: wanted }: TuneOptions) {
       known.set(key, results[at] as Scored);
     });
   };
-  const outcome = (document: PolicyDocument, stage: Stage): Outcome => {
+  const outcome = (document: PolicyDocument, stage: Stage, share = wanted): Outcome => {
     const byCase = Array.from({ length: cases }, (_, at) =>
       Array.from({ length: seeds }, (_, index) => known.get(keyOf({ document, stage, case: at, seed: index + 1 }))).filter(
         (scored) => scored !== undefined,
       ),
     );
-    return outcomeOf(byCase, wanted);
+    return outcomeOf(byCase, share);
   };
   return {
     /** On train, with all lucks only where the first gives hope. */
@@ -256,9 +262,10 @@ function judgeOf({ run, cases, seeds, attainment: wanted }: TuneOptions) {
       await complete(hopeful.flatMap((document) => jobsOf(document, "train", 1, seeds)));
       return documents.map((document) => outcome(document, "train"));
     },
-    async on(stage: Stage, documents: readonly PolicyDocument[]): Promise<readonly Outcome[]> {
+    /** `share`: what misses are counted from, the tuner's own unless told. */
+    async on(stage: Stage, documents: readonly PolicyDocument[], share = wanted): Promise<readonly Outcome[]> {
       await complete(documents.flatMap((document) => jobsOf(document, stage, 0, seeds)));
-      return documents.map((document) => outcome(document, stage));
+      return documents.map((document) => outcome(document, stage, share));
     },
   };
 }
