@@ -17,6 +17,7 @@ export const DEFAULTS = {
     terminateGrace: "30s",
     restartBackoff: { initial: "1s", max: "1m" },
   },
+  kubernetes: { drainTimeout: "5m" },
   emulated: { profile: "8B", coldStart: "20s", seed: 1 },
   prometheus: { timeout: "5s", insecureSkipVerify: false },
   signals: { scrapeInterval: "5s", staleAfter: "30s" },

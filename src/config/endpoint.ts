@@ -293,6 +293,29 @@ function resolvePlatform(
     });
     return { kind: "static", target, urls };
   }
+  if (platform.kind === "kubernetes") {
+    const { targets, drainTimeout } = platform;
+    const names = pools.map(({ name }) => name);
+    for (const name of Object.keys(targets).filter((one) => !names.includes(one)))
+      remarks.push({ path: [...base, "targets", name], message: "is no pool of this endpoint", wayOut: `use one of: ${names.join(", ")}` });
+    const missing = names.filter((name) => !Object.hasOwn(targets, name));
+    if (missing.length > 0 && !(names.length === 1 && target !== null))
+      remarks.push({
+        path: [...base, names.length === 1 ? "target" : "targets"],
+        message: names.length === 1 ? "is missing" : `name no object for ${missing.length === 1 ? "pool" : "pools"} ${missing.join(", ")}`,
+        wayOut: "name the Kubernetes object to scale: { apiVersion: apps/v1, kind: Deployment, name: NAME }",
+      });
+    return {
+      kind: "kubernetes",
+      target,
+      targets,
+      namespace: platform.namespace ?? null,
+      kubeconfig: platform.kubeconfig ?? null,
+      context: platform.context ?? null,
+      port: platform.port ?? null,
+      drainTimeoutMs: drainTimeout,
+    };
+  }
   const env = Object.fromEntries(
     Object.entries(platform.env).map(([name, value]) => [name, typeof value === "string" ? value : secret(value, [...base, "env", name])]),
   );

@@ -110,7 +110,11 @@ it.each<[string, string, string]>([
     endpoint({ engine: "{ kind: vlm }" }),
     't.yaml:6:19 spec.engine.kind: is not a known value (value "vlm"); did you mean "vllm"?',
   ],
-  ["a missing discriminator", endpoint({ platform: "{}" }), "t.yaml:7:3 spec.platform.kind: is missing; use one of: process, static"],
+  [
+    "a missing discriminator",
+    endpoint({ platform: "{}" }),
+    "t.yaml:7:3 spec.platform.kind: is missing; use one of: process, static, kubernetes",
+  ],
   [
     "an emulated engine's key on another",
     endpoint({ engine: "{ kind: other, profile: 8B }", platform: "{ kind: static, urls: [http://h] }" }),

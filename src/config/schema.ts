@@ -36,8 +36,12 @@ export const secretSchema = z
   .refine((secret) => (secret.env === undefined) !== (secret.file === undefined), { error: SECRET_SHAPE })
   .meta({ id: "Secret", description: "where a secret comes from: { env: NAME } or { file: PATH }, one of the two" });
 
-const target = z
-  .strictObject({ apiVersion: text.describe("such as apps/v1"), kind: text.describe("such as Deployment"), name: text })
+const objectReference = z.strictObject({
+  apiVersion: text.describe("such as apps/v1"),
+  kind: text.describe("such as Deployment"),
+  name: text,
+});
+const target = objectReference
   .optional()
   .describe("the object that a HorizontalPodAutoscaler, ScaledObject or similar document names in scaleTargetRef");
 
@@ -113,7 +117,22 @@ const fixed = z.strictObject({
   target,
   urls: z.array(httpUrl).min(1, { error: "is empty; name at least one replica's URL" }).describe("replicas that somebody else runs"),
 });
-const platform = z.discriminatedUnion("kind", [process, fixed]).describe("what holds replicas and changes their number");
+const kubernetes = z.strictObject({
+  kind: z.literal("kubernetes"),
+  target,
+  targets: z.record(z.string(), objectReference).prefault({}).describe("the object of each pool, where there are several"),
+  namespace: text.optional().describe("of the objects; the endpoint's own where it is not said"),
+  kubeconfig: text.optional().describe("a file; without it $KUBECONFIG, ~/.kube/config, or the service account of the pod"),
+  context: text.optional().describe("of the kubeconfig; its current one where it is not said"),
+  port: z
+    .union([z.int().min(1).max(65535), text], {
+      error: ({ input }) => (input === undefined ? undefined : "must be a port's number or name"),
+    })
+    .optional()
+    .describe("where a replica answers; without it the port named http, else the first that a container states"),
+  drainTimeout: duration.prefault(DEFAULTS.kubernetes.drainTimeout).describe("longest wait for requests in flight before a pod is let go"),
+});
+const platform = z.discriminatedUnion("kind", [process, fixed, kubernetes]).describe("what holds replicas and changes their number");
 
 const price = z.strictObject({
   perReplicaHour: z

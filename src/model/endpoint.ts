@@ -59,7 +59,26 @@ export interface StaticPlatformSpec {
   readonly target: Target | null;
   readonly urls: readonly string[];
 }
-export type PlatformSpec = ProcessPlatformSpec | StaticPlatformSpec;
+
+/** Objects with a scale subresource in a Kubernetes cluster. */
+export interface KubernetesPlatformSpec {
+  readonly kind: "kubernetes";
+  /** Of an endpoint with one pool. */
+  readonly target: Target | null;
+  /** By pool, where there are several. */
+  readonly targets: Readonly<Record<string, Target>>;
+  /** null: the endpoint's own. */
+  readonly namespace: string | null;
+  /** null: as kubectl finds it, or the pod's service account. */
+  readonly kubeconfig: string | null;
+  /** Of the kubeconfig; null: its current one. */
+  readonly context: string | null;
+  /** Where a replica answers: a number, or the name of a container's port; null: the port named `http`, else the first. */
+  readonly port: number | string | null;
+  /** Longest wait for requests in flight before a pod is let go. */
+  readonly drainTimeoutMs: Ms;
+}
+export type PlatformSpec = ProcessPlatformSpec | StaticPlatformSpec | KubernetesPlatformSpec;
 
 /** The object that a manifest's scaleTargetRef names. */
 export interface Target {

@@ -12,6 +12,7 @@ export {
   type EngineKind,
   type EngineSpec,
   type Fleet,
+  type KubernetesPlatformSpec,
   type Manifest,
   type Objective,
   type PlatformSpec,

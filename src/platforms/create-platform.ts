@@ -1,4 +1,5 @@
 import type { Endpoint, PlatformSpec } from "../model/index.ts";
+import { kubernetesPlatform } from "./kubernetes/index.ts";
 import type { Platform, PlatformContext, PlatformFactory } from "./platform.ts";
 import { type ProcessPlatformOptions, processPlatform } from "./process/process-platform.ts";
 import { staticPlatform } from "./static/static-platform.ts";
@@ -11,6 +12,7 @@ export interface PlatformOptions {
 /** The platform that the endpoint's config names. @throws TidegateError as its factory does */
 export function createPlatform(endpoint: Endpoint, context: PlatformContext, options: PlatformOptions = {}): Promise<Platform> {
   const kinds: Readonly<Record<PlatformSpec["kind"], PlatformFactory>> = {
+    kubernetes: kubernetesPlatform,
     process: (...known) => processPlatform(...known, options.process),
     static: staticPlatform,
   };

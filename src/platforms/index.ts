@@ -1,5 +1,13 @@
 /** Where replicas live: one folder per kind, one line each in `createPlatform`. */
 export { createPlatform, type PlatformOptions } from "./create-platform.ts";
+export {
+  type ConnectOptions,
+  connectKubernetes,
+  isStatus,
+  type KubernetesApi,
+  KubernetesError,
+  type KubernetesObject,
+} from "./kubernetes/index.ts";
 export type { Platform, PlatformContext, PlatformFactory, PlatformReplica, PlatformStatus } from "./platform.ts";
 export { endLeftovers } from "./process/leftovers.ts";
 export type { ProcessPlatformOptions } from "./process/process-platform.ts";

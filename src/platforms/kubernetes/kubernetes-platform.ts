@@ -1,0 +1,104 @@
+import { type Endpoint, type KubernetesPlatformSpec, messageOf, type Target, TidegateError } from "../../model/index.ts";
+import type { Platform, PlatformContext, PlatformStatus } from "../platform.ts";
+import type { KubernetesApi } from "./api.ts";
+import { connectKubernetes } from "./connect.ts";
+import { type ScaledPool, scaledPool } from "./scaled-pool.ts";
+
+/**
+ * Any Kubernetes object with a scale subresource, one for each pool. Nothing of ours is remembered here: what drains stands on the
+ * pods, so another controller goes on where this one stopped, and a hand-over alone changes no count.
+ * - The object was there before us and outlives us: `close` leaves its count as it is, also for `end`, so that ending a controller
+ *   takes no service down.
+ * - While the API server cannot be reached, `status` throws (nothing is decided) and pods go on as they are.
+ *
+ * @throws TidegateError `platform/refused | platform/unreachable`
+ */
+export async function kubernetesPlatform(endpoint: Endpoint, context: PlatformContext, connected?: KubernetesApi): Promise<Platform> {
+  if (endpoint.platform.kind !== "kubernetes")
+    throw refused(`endpoint ${endpoint.name} has platform ${endpoint.platform.kind}, not kubernetes`);
+  const spec: KubernetesPlatformSpec = endpoint.platform;
+  const { clock, log } = context;
+  if (clock.speed !== 1)
+    throw refused(`platform kubernetes runs in the cluster's time: speed ${clock.speed} is not possible, leave it at 1`);
+  const api = connected ?? (await connectKubernetes({ kubeconfig: spec.kubeconfig, context: spec.context }));
+  const listeners = new Set<() => void>();
+  const pools = new Map<string, ScaledPool>();
+  let notifying = false;
+  let closed = false;
+
+  function changed(): void {
+    if (notifying) return;
+    notifying = true;
+    queueMicrotask(() => {
+      notifying = false;
+      for (const listener of [...listeners]) {
+        try {
+          listener();
+        } catch (error) {
+          log("error", `a listener of platform ${endpoint.name} failed: ${messageOf(error)}`);
+        }
+      }
+    });
+  }
+
+  const free = () => {
+    for (const pool of pools.values()) pool.close();
+    if (connected === undefined) api.close();
+  };
+  try {
+    for (const { name } of endpoint.pools) {
+      const { port, drainTimeoutMs } = spec;
+      const namespace = spec.namespace ?? endpoint.namespace;
+      const target = targetOf(endpoint, spec, name);
+      pools.set(name, await scaledPool({ pool: name, target, namespace, port, drainTimeoutMs, api, clock, log, changed }));
+    }
+  } catch (error) {
+    free();
+    throw error;
+  }
+
+  function poolNamed(name: string): ScaledPool {
+    const pool = pools.get(name);
+    if (pool !== undefined) return pool;
+    throw refused(`endpoint ${endpoint.name} has no pool ${name}; it has ${[...pools.keys()].join(", ")}`);
+  }
+
+  return {
+    kind: "kubernetes",
+    acts: true,
+    async status(): Promise<PlatformStatus> {
+      const states = [...pools].map(([name, pool]) => [name, pool.status()] as const);
+      return {
+        pools: Object.fromEntries(states.map(([name, { pool }]) => [name, pool])),
+        replicas: states.flatMap(([, { replicas }]) => replicas),
+      };
+    },
+    async scale(name, want) {
+      const pool = poolNamed(name);
+      if (closed) throw refused(`platform of endpoint ${endpoint.name} is closed`);
+      if (!Number.isInteger(want.replicas) || want.replicas < 0)
+        throw refused(`pool ${name} cannot have ${want.replicas} replicas: ask for a whole number from 0`);
+      return pool.scale(want.replicas, want.drain);
+    },
+    drained(replica) {
+      for (const pool of pools.values()) if (pool.drained(replica)) return;
+    },
+    onChange(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    async close() {
+      if (closed) return;
+      closed = true;
+      free();
+    },
+  };
+}
+
+function targetOf(endpoint: Endpoint, spec: KubernetesPlatformSpec, pool: string): Target {
+  const target = spec.targets[pool] ?? (endpoint.pools.length === 1 ? spec.target : null);
+  if (target !== null) return target;
+  throw refused(`pool ${pool} of endpoint ${endpoint.name} has no target: name its object in platform.targets.${pool}`);
+}
+
+const refused = (message: string) => new TidegateError("platform/refused", message);

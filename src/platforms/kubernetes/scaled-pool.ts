@@ -1,0 +1,444 @@
+import { type Clock, type Log, type Ms, messageOf, type Outcome, type PoolStatus, type Target, TidegateError } from "../../model/index.ts";
+import type { PlatformReplica } from "../platform.ts";
+import type { KubernetesApi } from "./api.ts";
+import { type Chooser, chooserOf, deletionOrder } from "./deletion-order.ts";
+import { type Follow, follow } from "./follow.ts";
+import {
+  drainingSince,
+  gateWanted,
+  isEnding,
+  isHeld,
+  isLive,
+  isOver,
+  isReleased,
+  type Mark,
+  markPod,
+  releasedAt,
+  setGate,
+} from "./marks.ts";
+import { conditionOf, controllerOf, type KubernetesEvent, type KubernetesList, type Pod } from "./objects.ts";
+import { type Provisioning, provisioningOf } from "./provisioning.ts";
+import { NEVER_SEEN, replicaState, type Seen } from "./replica-state.ts";
+import { findScale, nameOf, type ScalePaths } from "./resource.ts";
+import { type Count, readScale, writeScale } from "./scale-client.ts";
+import { urlOf } from "./url.ts";
+import { boundAutoscaler, lastWriter, type OtherWriter, yieldTo } from "./writers.ts";
+
+export interface ScaledPoolOptions {
+  readonly pool: string;
+  readonly target: Target;
+  readonly namespace: string;
+  /** A number, a port's name, or null: see `urlOf`. */
+  readonly port: number | string | null;
+  readonly drainTimeoutMs: Ms;
+  readonly api: KubernetesApi;
+  readonly clock: Clock;
+  readonly log: Log;
+  changed(): void;
+}
+
+/** The pods of one pool and the scale that counts them. */
+export interface ScaledPool {
+  /** @throws TidegateError while what is known may be old */
+  status(): { readonly pool: PoolStatus; readonly replicas: readonly PlatformReplica[] };
+  scale(replicas: number, drain: readonly string[]): Promise<Outcome["result"]>;
+  /** Whether it knows the replica. */
+  drained(replica: string): boolean;
+  close(): void;
+}
+
+interface Known {
+  pod: Pod;
+  seen: Seen;
+  told: PlatformReplica;
+  provisioning: Provisioning | null;
+}
+
+/** How often things are looked at that no watch tells. */
+const tickMs: Ms = 1_000;
+/** The scale is read this often where no pod changes. */
+const scaleEveryMs: Ms = 30_000;
+/** At most this often while pods change. */
+const scaleAgainMs: Ms = 1_000;
+/** For how long what is known is trusted while it cannot be followed. */
+const trustMs: Ms = 5_000;
+const goneVisibleMs: Ms = 60_000;
+/** A pod that was let go and still lives after this time was not chosen: it serves again. */
+const reclaimMs: Ms = 30_000;
+const eventsEveryMs: Ms = 10_000;
+
+/**
+ * Draining is written on the pods themselves, so it outlives us. The scale counts a draining pod until it is let go; `wanted` is
+ * therefore the scale's count less the pods that drain. Taking more replicas again takes draining ones back first.
+ */
+export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool> {
+  const { pool, target, namespace, api, clock, log } = options;
+  const what = `${namespace}/${nameOf(target)}`;
+  const paths: ScalePaths = await findScale(api, target, namespace);
+  const known = new Map<string, Known>();
+  const gone = new Map<string, PlatformReplica>();
+  let count: Count = await readScale(api, paths.scale);
+  let countReadMs = clock.now();
+  let countDue = false;
+  /** What the scale held when we last read or wrote it. */
+  let expected = count.replicas;
+  /** Pods let go whose share of the scale is not lowered yet. */
+  let owed = 0;
+  let writer: OtherWriter | null = null;
+  let foreign = false;
+  let scaleTrouble: { sinceMs: Ms; error: unknown } | null = null;
+  let busy: Promise<unknown> = Promise.resolve();
+  let closed = false;
+  let eventsDueMs = 0;
+  let eventsDenied = false;
+  const patient = new Set<string>();
+
+  const pods = () => [...known.values()].map(({ pod }) => pod);
+  const wanted = () => Math.max(0, count.replicas - owed - pods().filter(isHeld).length);
+  const inTurn = <Result>(work: () => Promise<Result>): Promise<Result> => {
+    const next = busy.then(work);
+    busy = next.catch(() => {});
+    return next;
+  };
+
+  // ── what is there ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  function look(pod: Pod, before: Known | undefined): void {
+    const { name, uid } = pod.metadata;
+    const provisioning = before?.provisioning ?? null;
+    const draining = drainingSince(pod);
+    const { told, seen } = replicaState({
+      pod,
+      seen: before?.seen ?? NEVER_SEEN,
+      draining: draining !== null,
+      provisioning,
+      nowMs: clock.now(),
+    });
+    if (draining !== null) Object.assign(told.entered, { draining: Math.min(draining, told.entered.draining ?? draining) });
+    const replica: PlatformReplica = { id: name, pool, url: urlOf(pod, options.port), ...told };
+    known.set(uid, { pod, seen, told: replica, provisioning });
+    gone.delete(name);
+    const was = before?.told;
+    if (was !== undefined && was.state === replica.state && was.stage === replica.stage && was.trouble?.code === replica.trouble?.code)
+      return;
+    const bad = replica.trouble !== undefined && replica.trouble.code !== was?.trouble?.code;
+    log(
+      bad ? "warn" : "info",
+      replica.message ?? `${name} is ${replica.state}${replica.stage === undefined ? "" : ` (${replica.stage})`}`,
+      {
+        replica: name,
+      },
+    );
+    options.changed();
+  }
+
+  function lose(uid: string): void {
+    const entry = known.get(uid);
+    if (entry === undefined) return;
+    known.delete(uid);
+    patient.delete(uid);
+    const { stage: _, trouble: __, ...rest } = entry.told;
+    const nowMs = clock.now();
+    gone.set(rest.id, { ...rest, state: "gone", entered: { ...rest.entered, gone: nowMs }, readiness: { status: false, sinceMs: nowMs } });
+    log("info", `${rest.id} is gone`, { replica: rest.id });
+    options.changed();
+  }
+
+  /** Takes a pod as the server gave it, unless a newer one is known. Versions grow within a collection (KEP-5504). */
+  function take(pod: Pod): void {
+    const before = known.get(pod.metadata.uid);
+    if (before !== undefined && Number(pod.metadata.resourceVersion) < Number(before.pod.metadata.resourceVersion)) return;
+    look(pod, before);
+    countDue = true;
+  }
+
+  const startFollow = (selector: string): Follow =>
+    follow<Pod>({
+      ...{ api, clock, log },
+      path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`,
+      query: { labelSelector: selector },
+      onList(items) {
+        const there = new Set(items.map(({ metadata }) => metadata.uid));
+        for (const uid of [...known.keys()]) if (!there.has(uid)) lose(uid);
+        for (const item of items) take(item);
+      },
+      onChange(type, pod) {
+        countDue = true;
+        if (type === "deleted") lose(pod.metadata.uid);
+        else take(pod);
+      },
+    });
+
+  const selectorOf = ({ selector }: Count): string => {
+    if (selector !== null) return selector;
+    throw new TidegateError(
+      "platform/refused",
+      `the scale of ${what} names no pods (its CRD has no labelSelectorPath): name the object that holds the pods instead`,
+    );
+  };
+  let followed = selectorOf(count);
+  let following = startFollow(followed);
+  try {
+    await following.first;
+  } catch (error) {
+    following.close();
+    throw error;
+  }
+
+  function takeCount(next: Count, own: boolean): void {
+    count = next;
+    countReadMs = clock.now();
+    countDue = false;
+    scaleTrouble = null;
+    if (own) {
+      expected = next.replicas;
+      foreign = false;
+    }
+    const selector = next.selector ?? followed;
+    if (selector === followed) return;
+    log("info", `${what}: its pods are now those with ${selector}`);
+    followed = selector;
+    following.close();
+    following = startFollow(selector);
+  }
+
+  /** Reads the scale, and notices who else has set it. */
+  async function refresh(): Promise<void> {
+    takeCount(await readScale(api, paths.scale), false);
+    if (count.replicas === expected) return;
+    const from = expected;
+    expected = count.replicas;
+    const [autoscaler, manager] = await Promise.all([boundAutoscaler(api, target, namespace), lastWriter(api, paths.object)]);
+    const name = [manager, autoscaler].filter((one) => one !== null).join(", by ") || "somebody else";
+    writer = yieldTo(writer, name, autoscaler !== null, clock.now());
+    foreign = true;
+    const wayOut =
+      autoscaler === null
+        ? `left alone for ${Math.round(writer.yieldMs / 1000)} s`
+        : `left alone while it is there: delete ${autoscaler}, or let Tidegate only recommend (dryRun: true)`;
+    log("warn", `${what}: ${name} set the count from ${from} to ${count.replicas}; ${wayOut}`, { pool, from, to: count.replicas });
+    options.changed();
+  }
+
+  /** Whether somebody else's count is to be left alone now. */
+  async function yields(): Promise<boolean> {
+    if (writer === null) return false;
+    if (clock.now() < writer.untilMs) return true;
+    if (!writer.autoscaler) return false;
+    const autoscaler = await boundAutoscaler(api, target, namespace);
+    writer = autoscaler === null ? { ...writer, autoscaler: false } : { ...writer, untilMs: clock.now() + writer.yieldMs };
+    return autoscaler !== null;
+  }
+
+  // ── what is done ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async function mark(pod: Pod, as: Mark): Promise<boolean> {
+    const marked = await markPod(api, pod, as, clock.now());
+    if (marked === null) return false;
+    take(marked);
+    return true;
+  }
+
+  /** @returns false when somebody else was quicker */
+  async function write(to: number): Promise<boolean> {
+    if (to === count.replicas) return true;
+    const from = count.replicas;
+    const written = await writeScale(api, paths.scale, from, to);
+    if (written.kind === "changed") {
+      await refresh();
+      return false;
+    }
+    takeCount(written.count, true);
+    writer = writer !== null && clock.now() >= writer.untilMs + 10 * writer.yieldMs ? null : writer;
+    log("info", `${what}: scaled from ${from} to ${to}`, { pool, from, to });
+    options.changed();
+    return true;
+  }
+
+  const chooser = (): Chooser => chooserOf(pods().filter((pod) => !isOver(pod)));
+
+  /** Those to go first: named, then starting before ready, then the youngest; a StatefulSet's always the highest ordinal. */
+  function victims(drain: readonly string[]): readonly Pod[] {
+    const live = pods().filter(isLive);
+    const by = chooser();
+    if (by === "ordinal") return deletionOrder(live, by, clock.now());
+    const served = ({ metadata }: Pod) => (known.get(metadata.uid)?.told.entered.ready === undefined ? 0 : 1);
+    const named = ({ metadata }: Pod) => (drain.includes(metadata.name) ? 0 : 1);
+    const born = ({ metadata }: Pod) => Date.parse(metadata.creationTimestamp);
+    const name = ({ metadata }: Pod) => metadata.name;
+    return live.sort((a, b) => named(a) - named(b) || served(a) - served(b) || born(b) - born(a) || (name(a) < name(b) ? 1 : -1));
+  }
+
+  async function carryOut(replicas: number, drain: readonly string[]): Promise<Outcome["result"]> {
+    await refresh();
+    if (replicas === wanted()) return "accepted";
+    if (await yields()) return "conflict";
+    const more = replicas - wanted();
+    if (more > 0) {
+      const back = pods().filter((pod) => isHeld(pod) && !drain.includes(pod.metadata.name));
+      const newestFirst = back.sort((a, b) => (drainingSince(b) ?? 0) - (drainingSince(a) ?? 0));
+      let left = more;
+      for (const pod of newestFirst) if (left > 0 && (await mark(pod, "none"))) left--;
+      return (await write(count.replicas + left)) ? "accepted" : "conflict";
+    }
+    const live = pods().filter(isLive).length;
+    const chosen = victims(drain).slice(0, Math.max(0, Math.min(live, wanted()) - replicas));
+    let held = 0;
+    for (const pod of chosen) {
+      const served = known.get(pod.metadata.uid)?.told.entered.ready !== undefined;
+      if ((await mark(pod, served ? "draining" : "released")) && served) held++;
+    }
+    return (await write(count.replicas + more + held)) ? "accepted" : "conflict";
+  }
+
+  /** Lets go of draining pods, and lowers the scale as soon as the pods that would be deleted are those let go. */
+  async function letGo(uids: readonly string[]): Promise<void> {
+    for (const uid of uids) {
+      const pod = known.get(uid)?.pod;
+      if (pod === undefined || !isHeld(pod)) continue;
+      owed++;
+      try {
+        if (!(await mark(pod, "released"))) owed--;
+      } catch (error) {
+        owed--;
+        throw error;
+      }
+    }
+    await payBack();
+  }
+
+  async function payBack(): Promise<void> {
+    if (owed === 0) return;
+    const step = Math.min(owed, payable());
+    if (step === 0) return;
+    if (await write(Math.max(0, count.replicas - step))) owed -= step;
+    // Somebody else set the count knowing nothing of our debt: theirs holds, and pods that were not chosen come back.
+    else owed = 0;
+  }
+
+  /** By how many the scale can be lowered so that only pods that were let go are deleted. */
+  function payable(): number {
+    const current = pods().filter((pod) => !isOver(pod));
+    const by = chooserOf(current);
+    if (by === "unknown") return owed;
+    const order = deletionOrder(current, by, clock.now());
+    const foreignFirst = order.findIndex((pod) => !isReleased(pod));
+    const front = foreignFirst === -1 ? order.length : foreignFirst;
+    const overdue = pods().some((pod) => isReleased(pod) && clock.now() - (drainingSince(pod) ?? 0) > options.drainTimeoutMs);
+    return overdue ? owed : front;
+  }
+
+  async function reclaim(nowMs: Ms): Promise<void> {
+    const live = pods().filter((pod) => !isOver(pod));
+    if (owed > 0 || live.length > count.replicas) return;
+    for (const pod of live) {
+      const sinceMs = releasedAt(pod);
+      if (sinceMs === null || nowMs - sinceMs < reclaimMs) continue;
+      log("warn", `${pod.metadata.name} was let go, but its controller deleted another one: it serves again`, {
+        replica: pod.metadata.name,
+      });
+      await mark(pod, "none");
+    }
+  }
+
+  async function askEvents(nowMs: Ms): Promise<void> {
+    const stuck = [...known.values()].filter(({ pod }) => !isEnding(pod) && conditionOf(pod, "PodScheduled")?.reason === "Unschedulable");
+    if (stuck.length === 0 || nowMs < eventsDueMs || eventsDenied) return;
+    eventsDueMs = nowMs + eventsEveryMs;
+    for (const entry of stuck) {
+      const { uid } = entry.pod.metadata;
+      try {
+        const list = await api.ask<KubernetesList<KubernetesEvent>>({
+          path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/events`,
+          query: { fieldSelector: `involvedObject.uid=${uid}`, limit: 100 },
+        });
+        const current = known.get(uid);
+        if (current === undefined) continue;
+        current.provisioning = provisioningOf(list.items, nowMs);
+        look(current.pod, current);
+      } catch (error) {
+        if (error instanceof TidegateError && error.code === "platform/refused") eventsDenied = true;
+        log("warn", `${what}: what node autoscalers say of pods that fit nowhere is not known: ${messageOf(error)}`);
+        return;
+      }
+    }
+  }
+
+  async function gates(nowMs: Ms): Promise<void> {
+    for (const pod of pods()) {
+      const status = gateWanted(pod);
+      if (status === null || (status === "True" && conditionOf(pod, "ContainersReady")?.status !== "True")) continue;
+      await setGate(api, pod, status, nowMs);
+    }
+  }
+
+  async function tick(): Promise<void> {
+    const nowMs = clock.now();
+    for (const [id, replica] of gone) if (nowMs - (replica.entered.gone ?? nowMs) > goneVisibleMs) gone.delete(id);
+    if (nowMs - countReadMs > (countDue ? scaleAgainMs : scaleEveryMs)) {
+      try {
+        await refresh();
+      } catch (error) {
+        scaleTrouble = { sinceMs: scaleTrouble?.sinceMs ?? nowMs, error };
+        countReadMs = nowMs - scaleEveryMs + 5_000; // again in five seconds
+        return;
+      }
+    }
+    const late = pods().filter((pod) => isHeld(pod) && nowMs - (drainingSince(pod) ?? nowMs) > options.drainTimeoutMs);
+    for (const { metadata } of late) {
+      log("warn", `${metadata.name} still had requests in flight after ${options.drainTimeoutMs} ms of draining: ended`, {
+        replica: metadata.name,
+      });
+    }
+    await letGo(late.map(({ metadata }) => metadata.uid));
+    await reclaim(nowMs);
+    await gates(nowMs);
+    await askEvents(nowMs);
+  }
+
+  let cancelTick = () => {};
+  const tickAgain = () => {
+    if (closed) return;
+    cancelTick = clock.after(tickMs, () => {
+      void inTurn(tick)
+        .catch((error) => log("warn", `${what}: ${messageOf(error)}`))
+        .finally(tickAgain);
+    });
+  };
+  tickAgain();
+
+  /** Pods of a rollout beyond the count are there to replace others. */
+  function reported(): number {
+    const live = pods().filter(isLive);
+    const owners = new Set(live.map((pod) => controllerOf(pod)?.uid));
+    return owners.size > 1 ? Math.min(live.length, wanted()) : live.length;
+  }
+
+  return {
+    status() {
+      const trouble = following.trouble() ?? scaleTrouble;
+      if (trouble !== null && clock.now() - trouble.sinceMs > trustMs) throw trouble.error;
+      return {
+        pool: { wanted: wanted(), reported: reported(), otherWriter: foreign },
+        replicas: [...gone.values(), ...[...known.values()].map(({ told }) => told)],
+      };
+    },
+    scale: (replicas, drain) => inTurn(() => carryOut(replicas, drain)),
+    drained(id) {
+      const entry = [...known.values()].find(({ pod }) => pod.metadata.name === id);
+      if (entry === undefined) return false;
+      const { uid } = entry.pod.metadata;
+      if (!isHeld(entry.pod) || patient.has(uid)) return true;
+      patient.add(uid);
+      void inTurn(() => letGo([uid]))
+        .catch((error) => log("warn", `${what}: ${id} is drained but could not be let go yet: ${messageOf(error)}`))
+        .finally(() => patient.delete(uid));
+      return true;
+    },
+    close() {
+      closed = true;
+      cancelTick();
+      following.close();
+    },
+  };
+}
