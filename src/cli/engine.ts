@@ -6,8 +6,8 @@ interface Flags {
   readonly model: string;
   readonly profile: string;
   readonly gpu?: string;
-  readonly maxNumSeqs: string;
-  readonly maxNumBatchedTokens: string;
+  readonly maxNumSeqs?: string;
+  readonly maxNumBatchedTokens?: string;
   readonly kvTokens?: string;
   readonly maxModelLen: string;
   readonly enablePrefixCaching: boolean;
@@ -26,10 +26,10 @@ export function engineCommand(): Command {
     .option("--port <port>", "0 takes any free one", "8000")
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--model <name>", "served model name", "emulated/llama-3.1-8b")
-    .option("--profile <name>", "8B, 70B, or MODEL/GPU/TP such as Llama-3.1-8B/h100-80g/1", "8B")
+    .option("--profile <name>", "8B, 70B, MODEL/GPU/TP such as Llama-3.1-8B/h100-80g/1, or a file of `tidegate calibrate`", "8B")
     .option("--gpu <name>", "takes the profile's model to this GPU type, such as h100-80g")
-    .option("--max-num-seqs <n>", "most sequences at once", "256")
-    .option("--max-num-batched-tokens <n>", "token budget of an iteration", "2048")
+    .option("--max-num-seqs <n>", "most sequences at once; default: the profile's, else 256")
+    .option("--max-num-batched-tokens <n>", "token budget of an iteration; default: the profile's, else 2048")
     .option("--kv-tokens <n>", "tokens that fit into the KV cache; default: the profile's")
     .option("--max-model-len <n>", "longest prompt and answer together", "131072")
     .option("--no-enable-prefix-caching", "prefill every prompt whole, whatever the KV cache still knows")
@@ -44,7 +44,7 @@ export function engineCommand(): Command {
       const { TidegateError } = await import("../model/index.ts");
       const { realClock } = await import("../clock/index.ts");
       const { parseDuration } = await import("../model/index.ts");
-      const { findProfile } = await import("../engine/index.ts");
+      const { findProfile, isProfileFile } = await import("../engine/index.ts");
       const { FAULTS, startEmulator } = await import("../emulator/index.ts");
       const number = (flag: string, text: string, least: number, most = Number.POSITIVE_INFINITY) => {
         const value = Number(text);
@@ -64,7 +64,10 @@ export function engineCommand(): Command {
       const fault = FAULTS.find((kind) => kind === flags.fault);
       if (fault === undefined)
         throw new TidegateError("usage", `--fault is ${JSON.stringify(flags.fault)}; give one of ${FAULTS.join(", ")}`);
-      const profile = findProfile(flags.profile, flags.gpu);
+      const profile = isProfileFile(flags.profile)
+        ? (await import("./profile-file.ts")).readProfile(flags.profile)
+        : findProfile(flags.profile, flags.gpu);
+      const { maxNumSeqs = 256, maxNumBatchedTokens = 2048 } = profile.limits ?? {};
       const coldStartMs = parseDuration(flags.coldStart);
       if (coldStartMs === undefined)
         throw new TidegateError("usage", `--cold-start is ${JSON.stringify(flags.coldStart)}; give a duration with its unit, such as 90s`);
@@ -75,11 +78,12 @@ export function engineCommand(): Command {
         model: flags.model,
         profile,
         engine: {
-          maxNumSeqs: whole("--max-num-seqs", flags.maxNumSeqs, 1),
-          maxNumBatchedTokens: whole("--max-num-batched-tokens", flags.maxNumBatchedTokens, 1),
+          maxNumSeqs: flags.maxNumSeqs === undefined ? maxNumSeqs : whole("--max-num-seqs", flags.maxNumSeqs, 1),
+          maxNumBatchedTokens:
+            flags.maxNumBatchedTokens === undefined ? maxNumBatchedTokens : whole("--max-num-batched-tokens", flags.maxNumBatchedTokens, 1),
           kvCapacityTokens: flags.kvTokens === undefined ? profile.kvCapacityTokens : whole("--kv-tokens", flags.kvTokens, 16),
           watermark: 0.01,
-          overheadMs: 1.5,
+          overheadMs: profile.overheadMs ?? 1.5,
         },
         maxModelLen: whole("--max-model-len", flags.maxModelLen, 2),
         prefixCaching: flags.enablePrefixCaching,

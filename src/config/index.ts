@@ -13,6 +13,7 @@ export {
   parseConfigDocuments,
   parseConfigFiles,
 } from "./parse.ts";
+export { type ProfileDocument, parseProfile, profileDocument } from "./profile.ts";
 export { configJsonSchema } from "./schema.ts";
 export { nearest } from "./suggest.ts";
 export { duration, parseBytes, share } from "./units.ts";

@@ -55,7 +55,9 @@ const engineAnswers = {
 
 const emulated = z.strictObject({
   kind: z.literal("emulated"),
-  profile: text.prefault(DEFAULTS.emulated.profile).describe("which model's speed to imitate"),
+  profile: text
+    .prefault(DEFAULTS.emulated.profile)
+    .describe("which model's speed to imitate: 8B, 70B, MODEL/GPU/TP, or a file that `tidegate calibrate` wrote"),
   gpu: text.optional().describe("which GPU's speed to imitate; the profile's own where it is not said"),
   coldStart: duration.prefault(DEFAULTS.emulated.coldStart).describe("from start to ready"),
   coldStartSigma: z.number().min(0, { error: "is below 0; use 0 or more" }).optional().describe("spread of the cold start"),

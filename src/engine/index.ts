@@ -19,7 +19,7 @@ export {
   type Stretch,
 } from "./fit/index.ts";
 export { attentionMsPerPair, attentionShape, type IterationWork, iterationMs, prefillAttentionMs } from "./iteration.ts";
-export { type EngineProfile, findProfile, GPUS, type GpuFacts, PROFILES } from "./profiles.ts";
+export { type EngineProfile, findProfile, GPUS, type GpuFacts, isProfileFile, PROFILES } from "./profiles.ts";
 export {
   type CounterReading,
   type CumulativeHistogram,

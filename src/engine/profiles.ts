@@ -129,6 +129,9 @@ export const PROFILES: readonly EngineProfile[] = rows.map(
   }),
 );
 
+/** Whether a profile is named by a file, which no built-in one's name looks like. */
+export const isProfileFile = (name: string): boolean => /\.(ya?ml|json)$/i.test(name);
+
 const short: Readonly<Record<string, string>> = { "8B": "Llama-3.1-8B/a100-80g/1", "70B": "Llama-3.1-70B/a100-80g/4" };
 const nameOf = ({ model, gpu, tp }: EngineProfile) => `${model}/${gpu}/${tp}`;
 

@@ -35,6 +35,21 @@ export interface LoadOptions {
   readonly signal?: AbortSignal;
   /** Once a second of real time. */
   readonly onProgress?: (progress: LoadProgress) => void;
+  /** Every time that text of an answer comes: so many events at once. The row is the trace's own object where `rate` is 1. */
+  readonly onText?: (request: TraceRequest, atMs: Ms, events: number) => void;
+  readonly onEnd?: (request: TraceRequest, ending: RequestEnding) => void;
+}
+
+/** What became of one request, for whoever looks at each. */
+export interface RequestEnding {
+  readonly ok: boolean;
+  readonly startedMs: Ms;
+  readonly endedMs: Ms;
+  /** As the server counted; null where it did not say. */
+  readonly promptTokens: number | null;
+  readonly outputTokens: number;
+  /** Why it is not ok; "" where it is. */
+  readonly message: string;
 }
 
 /** Below the 5 s after which Node's servers close an idle connection, so that none is used as it closes. Real. */
@@ -160,7 +175,9 @@ class Run {
     this.#promptTokens += request.promptTokens;
     this.#firstSentMs ??= nowMs;
     this.#lastSentMs = nowMs;
-    const exchange = new Exchange(request, this.#clock, this.#gap, (result) => this.#finish(exchange, result));
+    const exchange = new Exchange(request, this.#clock, this.#gap, this.#options.onText ?? null, (result) =>
+      this.#finish(exchange, result),
+    );
     this.#underWay.add(exchange);
     this.#mostInFlight = Math.max(this.#mostInFlight, this.#underWay.size);
     this.#pool.dispatch({ path: this.#path, method: "POST", headers: this.#headers, body: this.#body(request) }, exchange);
@@ -186,6 +203,14 @@ class Run {
       if (known === undefined) this.#failures.set(key, { kind: result.kind, status: result.status, count: 1, example: result.message });
       else known.count++;
     }
+    this.#options.onEnd?.(exchange.request, {
+      ok: result.kind === "ok",
+      startedMs: exchange.startedMs,
+      endedMs: this.#lastEndMs,
+      promptTokens: exchange.scanner.promptTokens,
+      outputTokens: exchange.scanner.completionTokens ?? exchange.scanner.textEvents,
+      message: "message" in result ? result.message : "",
+    });
     this.#ended?.();
   }
 
@@ -285,6 +310,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   endedMs: Ms = 0;
   readonly #clock: Clock;
   readonly #gap: Digest;
+  readonly #onText: LoadOptions["onText"] | null;
   readonly #finish: (result: Result) => void;
   #lastTextMs: Ms = 0;
   #status = 0;
@@ -292,10 +318,11 @@ class Exchange implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | null = null;
   #cancelled = false;
 
-  constructor(request: TraceRequest, clock: Clock, gap: Digest, finish: (result: Result) => void) {
+  constructor(request: TraceRequest, clock: Clock, gap: Digest, onText: LoadOptions["onText"] | null, finish: (result: Result) => void) {
     this.request = request;
     this.#clock = clock;
     this.#gap = gap;
+    this.#onText = onText;
     this.#finish = finish;
     this.startedMs = clock.now();
   }
@@ -329,6 +356,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     // events read at once came without a gap
     for (let more = 1; more < events; more++) this.#gap.add(0);
     this.#lastTextMs = nowMs;
+    this.#onText?.(this.request, nowMs, events);
   }
 
   onResponseEnd(): void {
