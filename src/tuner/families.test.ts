@@ -1,7 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { simulationOf } from "../simulator/compare/setup.ts";
-import { simulate } from "../simulator/index.ts";
-import { parseScenarios, scenarioRun } from "../simulator/scenario/index.ts";
+import { parseScenarios, scenarioRun, simulate, simulationOf } from "../simulator/index.ts";
 import { FAMILIES, type Family, type Situation } from "./families.ts";
 import { type Knob, type PolicyDocument, placeOf, valueAtPlace, withValues } from "./knob.ts";
 import { knobsOf } from "./knobs.ts";
