@@ -1,7 +1,7 @@
 import { readerFor } from "../manifests/index.ts";
 import { TidegateError } from "../model/index.ts";
 import type { Contender, Scenario } from "../simulator/index.ts";
-import { FAMILIES, familyOf, type Situation } from "../tuner/families.ts";
+import { FAMILIES, familyOf, type Situation } from "../tuner/index.ts";
 import { type Placed, plainDocuments, readFile, readText } from "./documents.ts";
 
 /** What `--policy` names; plain data, so that it can go to a worker. */

@@ -1,5 +1,5 @@
 import { TidegateError } from "../model/index.ts";
-import type { CellResult } from "../simulator/index.ts";
+import type { CellResult, ReferenceCell } from "../simulator/index.ts";
 import type { CellAnswer, CellTask } from "./compare-worker.ts";
 
 export interface PoolProgress {
@@ -11,13 +11,13 @@ export interface PoolProgress {
 
 /**
  * Runs every task on `threads` worker threads. Results come in the order of tasks, whatever ends first, and a task that fails ends all.
- * Time left is judged by how long tasks of the same scenario took, else by the mean of all.
+ * Time left is judged by how long tasks of the same scenario and kind took, else by the mean of all.
  */
 export async function runCells(
   tasks: readonly Omit<CellTask, "progress" | "at">[],
   threads: number,
   onProgress: ((progress: PoolProgress) => void) | null,
-): Promise<readonly CellResult[]> {
+): Promise<readonly (CellResult | ReferenceCell)[]> {
   const { Piscina } = await import("piscina");
   const progress = new Float64Array(new SharedArrayBuffer(8 * Math.max(1, tasks.length)));
   const workers = Math.max(1, Math.min(threads, tasks.length));
@@ -32,40 +32,40 @@ export async function runCells(
   let done = 0;
   const tell = () => onProgress?.({ done, of: tasks.length, leftMs: leftMs(tasks, progress, spent, workers) });
   const timer = onProgress === null ? null : setInterval(tell, 500);
-  const abort = new AbortController();
   try {
     return await Promise.all(
       tasks.map(async (task, at) => {
-        const answer = (await pool.run({ ...task, progress, at }, { signal: abort.signal })) as CellAnswer;
+        const answer = (await pool.run({ ...task, progress, at })) as CellAnswer;
         if ("trouble" in answer) throw new TidegateError(answer.trouble.code, answer.trouble.message);
         const { result, tookMs } = answer;
         progress[at] = 1;
         done++;
-        const known = spent.get(task.scenario.name) ?? { ms: 0, count: 0 };
-        spent.set(task.scenario.name, { ms: known.ms + tookMs, count: known.count + 1 });
+        const known = spent.get(kindOf(task)) ?? { ms: 0, count: 0 };
+        spent.set(kindOf(task), { ms: known.ms + tookMs, count: known.count + 1 });
         return result;
       }),
     );
-  } catch (error) {
-    abort.abort();
-    throw error;
   } finally {
+    // Ends what is still running where one has failed.
     if (timer !== null) clearInterval(timer);
     await pool.destroy();
   }
 }
 
 function leftMs(
-  tasks: readonly Pick<CellTask, "scenario">[],
+  tasks: readonly Pick<CellTask, "scenario" | "policy">[],
   progress: Float64Array,
   spent: ReadonlyMap<string, { readonly ms: number; readonly count: number }>,
   workers: number,
 ): number | null {
   const all = [...spent.values()].reduce((sum, { ms, count }) => ({ ms: sum.ms + ms, count: sum.count + count }), { ms: 0, count: 0 });
   if (all.count === 0) return null;
-  const left = tasks.reduce((sum, { scenario }, at) => {
-    const { ms, count } = spent.get(scenario.name) ?? all;
+  const left = tasks.reduce((sum, task, at) => {
+    const { ms, count } = spent.get(kindOf(task)) ?? all;
     return sum + (1 - (progress[at] as number)) * (ms / count);
   }, 0);
   return left / workers;
 }
+
+const kindOf = ({ scenario, policy }: Pick<CellTask, "scenario" | "policy">) =>
+  `${scenario.name} ${policy === null ? "references" : "policy"}`;

@@ -1,14 +1,16 @@
 import { isAbsolute, join } from "node:path";
 import { openTrace } from "../load/index.ts";
 import { type ErrorCode, TidegateError } from "../model/index.ts";
-import { type CellResult, type OpenTrace, runCell, type Scenario } from "../simulator/index.ts";
+import { type CellResult, type OpenTrace, type ReferenceCell, runCell, runReferences, type Scenario } from "../simulator/index.ts";
 import type { TraceRequest } from "../traces/index.ts";
 import { contenderIn, type PolicyChoice } from "./compare-policies.ts";
 
 /** One run, as it goes to a thread. */
 export interface CellTask {
   readonly scenario: Scenario;
-  readonly policy: PolicyChoice;
+  /** null: the references, with at most so many runs each. */
+  readonly policy: PolicyChoice | null;
+  readonly referenceRuns: number;
   readonly seed: number;
   /** The folder that trace files are in. */
   readonly traces: string;
@@ -22,7 +24,7 @@ export interface CellTask {
 /** An error of ours loses its class on the way between threads, so that it is told as data. */
 export type CellAnswer =
   | {
-      readonly result: CellResult;
+      readonly result: CellResult | ReferenceCell;
       /** Wall-clock, for estimates of what is left. */
       readonly tookMs: number;
     }
@@ -52,16 +54,17 @@ async function collected(rows: AsyncIterable<TraceRequest>): Promise<readonly Tr
 }
 
 export default async function run(task: CellTask): Promise<CellAnswer> {
-  const { scenario, policy, seed, traces, learnFirst, keepChanges, progress, at } = task;
+  const { scenario, policy, seed, traces, learnFirst, referenceRuns, keepChanges, progress, at } = task;
   const beganMs = performance.now();
   try {
-    const result = await runCell(scenario, contenderIn(policy, scenario), seed, openIn(traces), {
-      learnFirst,
-      keepChanges,
-      onProgress: (share) => {
-        progress[at] = share;
-      },
-    });
+    const open = openIn(traces);
+    const onProgress = (share: number) => {
+      progress[at] = share;
+    };
+    const result =
+      policy === null
+        ? await runReferences(scenario, seed, open, { learnFirst, runs: referenceRuns, onProgress })
+        : await runCell(scenario, contenderIn(policy, scenario), seed, open, { learnFirst, keepChanges, onProgress });
     return { result, tookMs: performance.now() - beganMs };
   } catch (error) {
     if (!(error instanceof TidegateError)) throw error;

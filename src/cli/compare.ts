@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { Estimate, FigureName, Scenario, ScenarioComparison, Standing } from "../simulator/index.ts";
+import type { CellResult, Estimate, FigureName, ReferenceCell, Scenario, ScenarioComparison, Standing } from "../simulator/index.ts";
 import type { PolicyChoice } from "./compare-policies.ts";
 import { EXIT } from "./exit.ts";
 
@@ -10,6 +10,8 @@ interface Flags {
   readonly policy: readonly string[];
   readonly seeds?: number;
   readonly learnFirst: boolean;
+  readonly references: boolean;
+  readonly referenceRuns: number;
   readonly workers?: number;
   readonly output: "table" | "json" | "csv";
   readonly html?: string;
@@ -49,6 +51,12 @@ export function compareCommand(): Command {
     .option("--traces <folder>", "where trace files that scenarios name are; the scenario file's own folder otherwise")
     .option("--seeds <n>", "runs of each, with luck of their own; as the scenario says otherwise", wholeAbove0)
     .option("--learn-first", "shapes without split: let each run see one like it first, so that a memory has something to remember", false)
+    .option(
+      "--references",
+      "also what those who know the future need: a lower bound, a clairvoyant schedule, and a peek of one cold start",
+      false,
+    )
+    .option("--reference-runs <n>", "most simulations in each search for the clairvoyant's schedule", wholeAbove0, 60)
     .option("--workers <n>", "threads; one for each core otherwise. The figures are the same with any number", wholeAbove0)
     .addOption(new Option("-o, --output <format>", "of the figures").choices(["table", "json", "csv"]).default("table"))
     .option("--html <file>", "write a self-contained report too")
@@ -79,7 +87,9 @@ async function compare(flags: Flags): Promise<number> {
   process.stdout.write(
     flags.output === "json" ? asJson(comparisons) : flags.output === "csv" ? await asCsv(comparisons) : await asTable(comparisons),
   );
-  return comparisons.some(({ standings }) => standings.some(({ isMet }) => !isMet)) ? EXIT.objectiveMissed : EXIT.ok;
+  return comparisons.some(({ standings }) => standings.some(({ isMet, isReference }) => !isMet && !isReference))
+    ? EXIT.objectiveMissed
+    : EXIT.ok;
 }
 
 async function scenariosOf(flags: Flags): Promise<{ readonly scenarios: readonly Scenario[]; readonly traces: string }> {
@@ -116,13 +126,14 @@ async function comparisonsOf(
   }
   const seedsOf = (scenario: Scenario) => Array.from({ length: flags.seeds ?? scenario.seeds }, (_, at) => at + 1);
   const tasks = scenarios.flatMap((scenario) =>
-    choices.flatMap((policy) =>
+    [...(flags.references ? [null] : []), ...choices].flatMap((policy) =>
       seedsOf(scenario).map((seed) => ({
         scenario,
         policy,
         seed,
         traces,
         learnFirst: flags.learnFirst,
+        referenceRuns: flags.referenceRuns,
         keepChanges: flags.html === undefined || seed > 1 ? 0 : KEPT_CHANGES,
       })),
     ),
@@ -130,15 +141,23 @@ async function comparisonsOf(
   const { progressLine } = await import("./study-progress.ts");
   const line = progressLine();
   const results = await runCells(tasks, flags.workers ?? availableParallelism(), line.show).finally(line.end);
-  return scenarios.map((scenario) =>
-    compareScenario(
+  return scenarios.map((scenario) => {
+    const of = (policy: PolicyChoice | null) => results.filter((_, at) => tasks[at]?.scenario === scenario && tasks[at]?.policy === policy);
+    const known = of(null) as readonly ReferenceCell[];
+    return compareScenario(
       { scenario: scenario.name, describes: describeScenario(scenario), objective: scenario.objective },
-      choices.map((policy) => ({
-        policy: nameOf(policy),
-        cells: results.filter((_, at) => tasks[at]?.scenario === scenario && tasks[at]?.policy === policy),
-      })),
-    ),
-  );
+      [
+        ...choices.map((policy) => ({ policy: nameOf(policy), cells: of(policy) as readonly CellResult[] })),
+        ...(known.length === 0
+          ? []
+          : [
+              { policy: "clairvoyant", isReference: true, cells: known.map(({ clairvoyant }) => clairvoyant) },
+              { policy: "peek", isReference: true, cells: known.map(({ peek }) => peek) },
+            ]),
+      ],
+      known.length === 0 ? null : known.map(({ references }) => references),
+    );
+  });
 }
 
 async function mustHaveTraces({ name, traffic }: Scenario, folder: string): Promise<void> {
@@ -175,11 +194,12 @@ async function asCsv(comparisons: readonly ScenarioComparison[]): Promise<string
   const [{ FIGURE_NAMES }, { csv }] = await Promise.all([import("../simulator/index.ts"), import("./study-table.ts")]);
   const heads = FIGURE_NAMES.flatMap((name) => [name, `${name}HalfWidth`]);
   return csv([
-    ["scenario", "policy", "seeds", "objectiveMet", "onFrontier", ...heads, "toClairvoyant", "toClairvoyantHalfWidth"],
+    ["scenario", "policy", "reference", "seeds", "objectiveMet", "onFrontier", ...heads, "toClairvoyant", "toClairvoyantHalfWidth"],
     ...comparisons.flatMap(({ scenario, seeds, standings }) =>
-      standings.map(({ policy, isMet, isOnFrontier, figures, toClairvoyant }) => [
+      standings.map(({ policy, isReference, isMet, isOnFrontier, figures, toClairvoyant }) => [
         scenario,
         policy,
+        isReference,
         seeds,
         isMet,
         isOnFrontier,
@@ -198,18 +218,19 @@ async function asTable(comparisons: readonly ScenarioComparison[]): Promise<stri
   const bold = (text: string) => styleText("bold", text, { stream: process.stdout });
   const withWidth = ({ mean, halfWidth }: Estimate, digits: number, factor = 1) =>
     mean === null ? "–" : `${(mean * factor).toFixed(digits)}${halfWidth === null ? "" : ` ± ${(halfWidth * factor).toFixed(digits)}`}`;
-  const blocks = comparisons.map(({ scenario, describes, objective, seeds, standings }) => {
+  const mean = (values: readonly (number | null)[]) => values.reduce<number>((sum, value) => sum + (value ?? 0), 0) / values.length;
+  const blocks = comparisons.map(({ scenario, describes, objective, seeds, references, standings }) => {
     const { attainment, timeToFirstTokenMs, timePerOutputTokenMs } = objective;
     const hasClairvoyant = standings.some(({ toClairvoyant }) => toClairvoyant !== null);
     const row = (standing: Standing) => {
       const { figures } = standing;
-      const mean = (name: FigureName) => figures[name].mean;
+      const meanOf = (name: FigureName) => figures[name].mean;
       const count = (name: FigureName) => {
-        const value = mean(name);
+        const value = meanOf(name);
         return value === null ? "–" : Number.isInteger(value) || value >= 100 ? value.toFixed(0) : value.toFixed(1);
       };
       const time = (name: FigureName) => {
-        const ms = mean(name);
+        const ms = meanOf(name);
         return seconds(ms === null ? null : ms / 1000);
       };
       return [
@@ -248,7 +269,8 @@ async function asTable(comparisons: readonly ScenarioComparison[]): Promise<stri
       ...(hasClairvoyant ? [["to clairvoyant", "right"] as const] : []),
     ] as const;
     const wanted = `${(100 * attainment).toFixed(attainment > 0.99 ? 1 : 0)} % within ${timeToFirstTokenMs / 1000} s and ${timePerOutputTokenMs} ms a token`;
-    return `${bold(scenario)}  ${describes}; ${wanted}; ${seeds} ${seeds === 1 ? "seed" : "seeds"}\n${table(heads, standings.map(row))}`;
+    const bound = references === null ? "" : `lower bound ${mean(references.map((one) => one.lowerBoundGpuHours)).toFixed(2)} GPU-hours\n`;
+    return `${bold(scenario)}  ${describes}; ${wanted}; ${seeds} ${seeds === 1 ? "seed" : "seeds"}\n${table(heads, standings.map(row))}${bound}`;
   });
   const note = comparisons.some(({ seeds }) => seeds > 1) ? "± is the 95 % confidence interval over seeds (Student's t).\n" : "";
   return `${blocks.join("\n")}${note}`;

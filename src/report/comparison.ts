@@ -37,7 +37,7 @@ function section(comparison: ScenarioComparison): Html {
   return html`<section id="${idOf("scenario", scenario)}"><h2>${scenario}</h2>
 <p class="about">${describes}. Objective: ${Number((100 * attainment).toFixed(2))} % of requests within ${timeText(timeToFirstTokenMs)} to the first token and ${timeText(timePerOutputTokenMs)} a token.${seeds > 1 ? ` Means of ${seeds} seeds with 95 % confidence intervals.` : ""}</p>
 <p class="verdict">${verdict(standings)}</p>
-${standings.length < 2 ? null : html`<h3>Cost against attainment</h3><p class="legend"><span class="key met"></span>met the objective <span class="key missed"></span>missed it <span class="key frontier"></span>nobody is cheaper without being worse</p>${pareto(comparison)}`}
+${standings.length < 2 ? null : html`<h3>Cost against attainment</h3><p class="legend"><span class="key met"></span>met the objective <span class="key missed"></span>missed it <span class="key frontier"></span>nobody is cheaper without being worse${standings.some(({ isReference }) => isReference) ? html` <span class="key reference"></span>knows the future` : null}</p>${pareto(comparison)}`}
 ${figureTable(comparison)}
 <h3>Replicas against demand</h3>
 <p class="legend"><span class="key ready"></span>ready <span class="key paid"></span>paid for, not ready <span class="key demand"></span>demand: replicas that what arrives would keep busy <span class="key up"></span>grows <span class="key down"></span>shrinks${seeds > 1 ? "; the first seed" : ""}</p>
@@ -56,7 +56,8 @@ ${courseChart(scenario, standing, course, top)}${courseTable(policy, course)}${e
 }
 
 /** What a reader should take away, in a sentence. */
-function verdict(standings: readonly Standing[]): string {
+function verdict(all: readonly Standing[]): string {
+  const standings = all.filter(({ isReference }) => !isReference);
   const met = standings.filter(({ isMet }) => isMet);
   const [best] = met;
   if (best === undefined) {

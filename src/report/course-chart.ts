@@ -12,7 +12,9 @@ export function courseChart(scenario: string, standing: Standing, course: Course
   const endMs = (course.atMs.at(-1) ?? 0) + course.stepMs;
   const x = (ms: number) => left + ((width - left - right) * (ms - fromMs)) / Math.max(1, endMs - fromMs);
   const y = linear(top, height - bottom, size.top);
-  const hours = linear((endMs - fromMs) / 3_600_000, left, width - right).ticks.filter((tick) => tick * 3_600_000 <= endMs - fromMs);
+  const stepHours = linear((endMs - fromMs) / 3_600_000, 0, 1).ticks[1] as number;
+  const firstStep = Math.ceil(fromMs / 3_600_000 / stepHours - 1e-9);
+  const hours = Array.from({ length: 12 }, (_, at) => (firstStep + at) * stepHours).filter((hour) => hour * 3_600_000 <= endMs + 1);
   const round = (values: readonly number[]) => values.map((value) => Number(value.toFixed(2)));
   const data = JSON.stringify({
     atMs: course.atMs,
@@ -22,7 +24,7 @@ export function courseChart(scenario: string, standing: Standing, course: Course
   });
   return html`<svg class="course" viewBox="0 0 ${width} ${height}" data-course="${data}" role="img" aria-label="Replicas of ${standing.policy} against demand in ${scenario}; its table has the figures">
 ${y.ticks.map((tick) => html`<line class="grid" x1="${left}" x2="${width - right}" y1="${px(y(tick))}" y2="${px(y(tick))}"/><text class="tick" x="${left - 6}" y="${px(y(tick) + 4)}" text-anchor="end">${tick}</text>`)}
-${hours.map((hour) => html`<text class="tick" x="${px(x(fromMs + hour * 3_600_000))}" y="${height - 4}" text-anchor="middle">${hourText(hour)}</text>`)}
+${hours.map((hour) => html`<text class="tick" x="${px(x(hour * 3_600_000))}" y="${height - 4}" text-anchor="middle">${hourText(hour)}</text>`)}
 <path class="paid" d="${area(course, course.billed, x, y)}"/>
 <path class="ready" d="${area(course, course.ready, x, y)}"/>
 <path class="demand" d="${line(course, course.demand, x, y)}"/>

@@ -2,10 +2,10 @@ import type { ScenarioComparison, Standing } from "../simulator/index.ts";
 import { type Html, html, idOf, px } from "./html.ts";
 import { linear, nines } from "./scale.ts";
 
-const size = { width: 760, height: 400, left: 58, right: 24, top: 16, bottom: 46 };
+const size = { width: 760, height: 400, left: 74, right: 24, top: 16, bottom: 46 };
 const lineHeight = 14;
 /** Of a letter of a label, roughly. */
-const letterWidth = 6.4;
+const letterWidth = 7;
 
 /** What each policy costs against the share of requests that it serves well: up and left is better. */
 export function pareto({ scenario, objective, standings }: ScenarioComparison): Html {
@@ -33,8 +33,8 @@ ${points.map(({ standing, x: atX, y: atY }) => {
   return html`<line class="whisker" x1="${px(x(Math.max(0, cost(standing) - wide)))}" x2="${px(x(cost(standing) + wide))}" y1="${px(atY)}" y2="${px(atY)}"/><line class="whisker" x1="${px(atX)}" x2="${px(atX)}" y1="${px(y(Math.max(0, share(standing) - high)))}" y2="${px(y(Math.min(1, share(standing) + high)))}"/>`;
 })}
 ${labels(points).map(
-  ({ standing, x: atX, y: atY, labelX, labelY, anchor }) =>
-    html`<a href="#${idOf("why", scenario, standing.policy)}" class="point ${standing.isMet ? "met" : "missed"}" data-policy="${standing.policy}"><title>${standing.policy}: ${shareText(share(standing))} for ${cost(standing).toFixed(2)}; its decisions</title><circle cx="${px(atX)}" cy="${px(atY)}" r="5.5"/><text x="${px(labelX)}" y="${px(labelY)}" text-anchor="${anchor}">${standing.policy}</text></a>`,
+  ({ standing, x: atX, y: atY, labelX, labelY, far }) =>
+    html`<a href="#${idOf("why", scenario, standing.policy)}" class="point ${standing.isReference ? "reference" : standing.isMet ? "met" : "missed"}" data-policy="${standing.policy}"><title>${standing.policy}: ${shareText(share(standing))} for ${cost(standing).toFixed(2)}; its decisions</title>${far ? html`<line class="leader" x1="${px(atX)}" y1="${px(atY)}" x2="${px(labelX > atX ? labelX - 2 : labelX + standing.policy.length * letterWidth)}" y2="${px(labelY - 4)}"/>` : null}<circle cx="${px(atX)}" cy="${px(atY)}" r="5.5"/><text x="${px(labelX)}" y="${px(labelY)}">${standing.policy}</text></a>`,
 )}
 </svg>`;
 }
@@ -47,18 +47,34 @@ interface Point {
   readonly y: number;
 }
 
-/** Names beside their points, moved down where one would lie on another; on the left where there is no room. */
+/** A box that something stands in already. */
+interface Box {
+  readonly from: number;
+  readonly to: number;
+  readonly top: number;
+  readonly bottom: number;
+}
+
+/** Names beside their points, or as near as there is room: a name lies on no other name and on no point. */
 function labels(points: readonly Point[]) {
-  const taken: { readonly from: number; readonly to: number; readonly y: number }[] = [];
+  const taken: Box[] = points.map(({ x, y }) => ({ from: x - 7, to: x + 7, top: y - 6, bottom: y + 6 }));
+  const isFree = (box: Box) =>
+    box.top > 0 &&
+    box.bottom < size.height - size.bottom + 4 &&
+    box.from > size.left &&
+    box.to < size.width &&
+    !taken.some((other) => box.from < other.to && other.from < box.to && box.top < other.bottom && other.top < box.bottom);
   return [...points]
     .sort((a, b) => a.y - b.y || a.x - b.x)
     .map((point) => {
       const long = point.standing.policy.length * letterWidth;
-      const onLeft = point.x + 10 + long > size.width - size.right;
-      const from = onLeft ? point.x - 10 - long : point.x + 10;
-      let labelY = point.y + 4;
-      while (taken.some((other) => from < other.to && other.from < from + long && Math.abs(other.y - labelY) < lineHeight)) labelY += 2;
-      taken.push({ from, to: from + long, y: labelY });
-      return { ...point, labelX: onLeft ? point.x - 10 : point.x + 10, labelY, anchor: onLeft ? "end" : "start" };
+      const places = Array.from({ length: 25 }, (_, at) => (at % 2 === 1 ? 1 : -1) * Math.ceil(at / 2) * (lineHeight / 2)).flatMap((down) =>
+        [point.x + 10, point.x - 10 - long].map(
+          (from): Box => ({ from, to: from + long, top: point.y + down - 6, bottom: point.y + down + 6 }),
+        ),
+      );
+      const box = places.find(isFree) ?? (places[0] as Box);
+      taken.push(box);
+      return { ...point, labelX: box.from, labelY: box.bottom - 2, far: Math.abs(box.bottom - 6 - point.y) > lineHeight };
     });
 }

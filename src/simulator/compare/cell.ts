@@ -48,7 +48,7 @@ export async function runCell(
 const shareOf = (nowMs: Ms, { untilMs }: ScenarioRun) => (untilMs === null || untilMs === 0 ? 0.5 : Math.min(1, nowMs / untilMs));
 
 /** From where figures count. */
-function reportedCourse(scenario: Scenario, runs: readonly ScenarioRun[], results: readonly SimulationResult[]): Course {
+export function reportedCourse(scenario: Scenario, runs: readonly ScenarioRun[], results: readonly SimulationResult[]): Course {
   const profile = profileOf(scenario);
   const from = Math.floor((runs[0]?.fromMs ?? 0) / 60_000);
   const cut = results.map(({ minutes, ...rest }) => ({

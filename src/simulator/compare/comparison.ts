@@ -63,6 +63,8 @@ export const FIGURES: Readonly<Record<FigureName, (figures: Figures) => number |
 /** A policy in one scenario over all seeds. */
 export interface Standing {
   readonly policy: string;
+  /** It knows the future: no policy, and nobody's rival. */
+  readonly isReference: boolean;
   readonly isMet: boolean;
   /** Nobody is cheaper without being worse. */
   readonly isOnFrontier: boolean;
@@ -79,17 +81,17 @@ export interface ScenarioComparison {
   readonly objective: Objective;
   readonly seeds: number;
   readonly references: readonly References[] | null;
-  /** Who met the objective first, cheapest first; then the others, nearest first. */
+  /** Who met the objective first, cheapest first; then the others, nearest first; references last. */
   readonly standings: readonly Standing[];
 }
 
 /** @param runs of each policy, by seed */
 export function compareScenario(
   about: Pick<ScenarioComparison, "scenario" | "describes" | "objective">,
-  runs: readonly { readonly policy: string; readonly cells: readonly CellResult[] }[],
+  runs: readonly { readonly policy: string; readonly isReference?: boolean; readonly cells: readonly CellResult[] }[],
   references: readonly References[] | null = null,
 ): ScenarioComparison {
-  const standings = runs.map(({ policy, cells }): Standing => {
+  const standings = runs.map(({ policy, isReference = false, cells }): Standing => {
     const figures = Object.fromEntries(
       FIGURE_NAMES.map((name) => [name, estimate(cells.map((cell) => FIGURES[name](cell.figures)))]),
     ) as Record<FigureName, Estimate>;
@@ -99,6 +101,7 @@ export function compareScenario(
     });
     return {
       policy,
+      isReference,
       isMet: isMet(figures.attainment.mean, about.objective.attainment),
       isOnFrontier: false,
       figures,
@@ -111,14 +114,24 @@ export function compareScenario(
   const share = ({ figures }: Standing) => figures.attainment.mean ?? 1;
   const beaten = (one: Standing) =>
     standings.some(
-      (other) => cost(other) <= cost(one) && share(other) >= share(one) && (cost(other) < cost(one) || share(other) > share(one)),
+      (other) =>
+        !other.isReference &&
+        cost(other) <= cost(one) &&
+        share(other) >= share(one) &&
+        (cost(other) < cost(one) || share(other) > share(one)),
     );
   return {
     ...about,
     seeds: Math.max(0, ...runs.map(({ cells }) => cells.length)),
     references,
     standings: standings
-      .map((standing) => ({ ...standing, isOnFrontier: !beaten(standing) }))
-      .sort((a, b) => Number(b.isMet) - Number(a.isMet) || (a.isMet ? cost(a) - cost(b) : share(b) - share(a)) || cost(a) - cost(b)),
+      .map((standing) => ({ ...standing, isOnFrontier: !standing.isReference && !beaten(standing) }))
+      .sort(
+        (a, b) =>
+          Number(a.isReference) - Number(b.isReference) ||
+          Number(b.isMet) - Number(a.isMet) ||
+          (a.isMet ? cost(a) - cost(b) : share(b) - share(a)) ||
+          cost(a) - cost(b),
+      ),
   };
 }

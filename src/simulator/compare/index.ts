@@ -14,6 +14,7 @@ export {
 } from "./comparison.ts";
 export { describeScenario } from "./describe.ts";
 export { type Course, courseOf, isMet, reportedFigures } from "./outcome.ts";
+export { type ReferenceCell, runReferences } from "./reference-cell.ts";
 export { type Contender, endpointOf, simulationOf } from "./setup.ts";
 export { type Estimate, estimate, studentQuantile } from "./statistics.ts";
 export { busyMs, busyReplicas } from "./work.ts";

@@ -69,7 +69,7 @@ export async function scenarioRun(
   const warmupMs = splitMs === null ? (scenario.warmupMs ?? Math.min(WARMUP_MS, lengthMs / 3)) : 0;
   const ownSeed = tunes && splitMs === null ? seed + TUNE_SEED : seed;
   if (learnFirst && !tunes && splitMs === null) {
-    const beginMs = durationOf(relative);
+    const beginMs = Math.ceil(durationOf(relative));
     const rows = again(() => oneAfterAnother(made(relative, seed + TUNE_SEED), made(shape, ownSeed), beginMs));
     return [{ rows, fromMs: beginMs + warmupMs, beginMs, untilMs: beginMs + lengthMs }];
   }
