@@ -1,9 +1,10 @@
 import { Counter, Gauge, Registry } from "prom-client";
 import type { AdminHandler } from "../http/index.ts";
 import { type Clock, type Log, messageOf } from "../model/index.ts";
+import type { CertificateFiles } from "./certificate-files.ts";
 import { type FollowCondition, followCondition, honoursTolerance } from "./follow.ts";
-import { type GrpcTls, type KedaScaler, startKedaScaler } from "./keda/server.ts";
-import type { KubernetesApi } from "./kubernetes.ts";
+import { type KedaScaler, startKedaScaler } from "./keda/server.ts";
+import type { Cluster } from "./metrics-api/cluster.ts";
 import { type MetricsApi, type MetricsApiOptions, startMetricsApi } from "./metrics-api/server.ts";
 import type { Source } from "./source.ts";
 
@@ -11,9 +12,9 @@ export interface BridgeOptions {
   readonly source: Source;
   readonly host: string;
   /** null: no metrics API. */
-  readonly metricsApi: (Pick<MetricsApiOptions, "port" | "tls" | "custom" | "external"> & { readonly api: KubernetesApi }) | null;
+  readonly metricsApi: (Pick<MetricsApiOptions, "port" | "tls" | "custom" | "external"> & { readonly cluster: Cluster }) | null;
   /** null: no external scaler. */
-  readonly keda: { readonly port: number; readonly tls: GrpcTls | null } | null;
+  readonly keda: { readonly port: number; readonly tls: CertificateFiles | null } | null;
   readonly version: string;
   /** Real time. */
   readonly clock: Clock;
@@ -77,10 +78,10 @@ export async function startBridge({ source, host, metricsApi, keda, version, clo
     if (metricsApi !== null) {
       const onAnswer = (code: number) => answers.inc({ code });
       metrics = await startMetricsApi({ source, host, version, clock, log, onAnswer, ...metricsApi });
-      const { api } = metricsApi;
-      void api.get("/version").then(
-        ({ body }) => {
-          honoured = honoursTolerance(body as { major: string; minor: string });
+      const { cluster } = metricsApi;
+      void cluster.ask<{ readonly major: string; readonly minor: string }>({ path: "/version" }).then(
+        (answer) => {
+          honoured = honoursTolerance(answer);
           tell();
         },
         (error) => log("warn", `the cluster's version is not known: ${messageOf(error)}`),

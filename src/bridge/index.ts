@@ -1,6 +1,5 @@
 /** How an HPA or KEDA follows what stands decided: the aggregated metrics API and KEDA's external scaler, over a controller's admin API. */
 export { type AdminSourceOptions, adminSource } from "./admin-source.ts";
 export { type Bridge, type BridgeOptions, bridgeHandler, type EndpointCondition, startBridge } from "./bridge.ts";
-export type { GrpcTls } from "./keda/server.ts";
-export { type KubernetesApi, type KubernetesOptions, kubernetesApi } from "./kubernetes.ts";
+export type { CertificateFiles } from "./certificate-files.ts";
 export type { Source } from "./source.ts";

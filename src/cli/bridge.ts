@@ -60,7 +60,8 @@ export function bridgeCommand(): Command {
 
       const { openLog, untilSignal } = await import("./fleet.ts");
       const { realClock } = await import("../clock/index.ts");
-      const { adminSource, bridgeHandler, kubernetesApi, startBridge } = await import("../bridge/index.ts");
+      const { adminSource, bridgeHandler, startBridge } = await import("../bridge/index.ts");
+      const { connectKubernetes } = await import("../platforms/index.ts");
       const { serveAdmin } = await import("./admin-server.ts");
       const clock = realClock();
       const log = await openLog("stderr", flags.logLevel);
@@ -78,7 +79,11 @@ export function bridgeCommand(): Command {
                 tls: files,
                 custom: flags.customMetrics,
                 external: flags.externalMetrics,
-                api: await kubernetesApi({ kubeconfig: flags.kubeconfig ?? null, context: flags.context ?? null }),
+                cluster: await connectKubernetes({
+                  kubeconfig: flags.kubeconfig ?? null,
+                  context: flags.context ?? null,
+                  userAgent: "tidegate-bridge",
+                }),
               },
         keda:
           flags.kedaPort === undefined

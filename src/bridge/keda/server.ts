@@ -1,32 +1,25 @@
 import {
-  experimental,
   type handleServerStreamingCall,
   type handleUnaryCall,
   Server,
-  ServerCredentials,
   type ServerUnaryCall,
   type ServerWritableStream,
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
 import { type Clock, type Log, type Ms, messageOf, TidegateError } from "../../model/index.ts";
+import type { CertificateFiles } from "../certificate-files.ts";
 import type { Source } from "../source.ts";
+import { watchedCredentials } from "./credentials.ts";
 import { externalScaler, health, type MetricSpec, type MetricValue, type ScaledObjectRef } from "./proto.ts";
 import { createScaler, ScalerError } from "./scaler.ts";
-
-/** Files that are read again when they change; with `clientCa`, only clients with a certificate by it are let in. */
-export interface GrpcTls {
-  readonly certFile: string;
-  readonly keyFile: string;
-  readonly clientCaFile: string | null;
-}
 
 export interface KedaScalerOptions {
   readonly source: Source;
   readonly host: string;
   readonly port: number;
   /** null: in the clear. */
-  readonly tls: GrpcTls | null;
+  readonly tls: CertificateFiles | null;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -39,17 +32,16 @@ export interface KedaScaler {
 
 /** KEDA drops an "active" that comes before it knows the ScaledObject's metrics, so it is said again this often while it is so. */
 const repeatActiveMs: Ms = 5000;
-/** Files of certificates are looked at this often. */
-const tlsRefreshMs: Ms = 30_000;
 const SERVICE = "externalscaler.ExternalScaler";
 
 /**
  * KEDA's external scaler over gRPC, with gRPC's health service beside it.
- * @throws TidegateError `gateway/port` where the port is taken or the certificates cannot be read
+ * @throws TidegateError `gateway/port` where the port is taken, `config/unreadable` for the certificates
  */
 export async function startKedaScaler({ source, host, port, tls, clock, log }: KedaScalerOptions): Promise<KedaScaler> {
   const scaler = createScaler(source);
   const ends = new Set<() => void>();
+  const { credentials, close: unwatch } = watchedCredentials(tls, { clock, log });
   const server = new Server({ "grpc.keepalive_time_ms": 30_000, "grpc.keepalive_timeout_ms": 10_000 });
 
   const unary =
@@ -165,7 +157,7 @@ export async function startKedaScaler({ source, host, port, tls, clock, log }: K
   });
 
   const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${host.includes(":") ? `[${host}]` : host}:${port}`, credentialsOf(tls), (error, at) =>
+    server.bindAsync(`${host.includes(":") ? `[${host}]` : host}:${port}`, credentials, (error, at) =>
       error === null
         ? resolve(at)
         : reject(
@@ -179,6 +171,7 @@ export async function startKedaScaler({ source, host, port, tls, clock, log }: K
     port: bound,
     close: () =>
       new Promise((resolve) => {
+        unwatch();
         for (const end of [...ends]) end();
         const force = setTimeout(() => server.forceShutdown(), 2000);
         server.tryShutdown(() => {
@@ -187,23 +180,6 @@ export async function startKedaScaler({ source, host, port, tls, clock, log }: K
         });
       }),
   };
-}
-
-function credentialsOf(tls: GrpcTls | null): ServerCredentials {
-  if (tls === null) return ServerCredentials.createInsecure();
-  const { certFile, keyFile, clientCaFile } = tls;
-  const identity = new experimental.FileWatcherCertificateProvider({
-    certificateFile: certFile,
-    privateKeyFile: keyFile,
-    ...(clientCaFile === null ? {} : { caCertificateFile: clientCaFile }),
-    refreshIntervalMs: tlsRefreshMs,
-  });
-  // Identity first, authority second, whatever the parameters are called in its types (1.14.7).
-  return experimental.createCertificateProviderServerCredentials(
-    identity,
-    clientCaFile === null ? null : identity,
-    clientCaFile !== null,
-  ) as unknown as ServerCredentials;
 }
 
 const CODES = { "not-found": status.NOT_FOUND, invalid: status.INVALID_ARGUMENT, unavailable: status.UNAVAILABLE } as const;

@@ -1,7 +1,7 @@
 import { createHash, X509Certificate } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { Clock, Ms } from "../../model/index.ts";
-import type { KubernetesApi } from "../kubernetes.ts";
+import type { Cluster } from "./cluster.ts";
 import { ExpiringMap } from "./expiring-map.ts";
 import { ApiError } from "./status.ts";
 
@@ -42,7 +42,7 @@ const tokenTtlMs: Ms = 10_000;
 const keptTokens = 4096;
 
 export interface Authenticator {
-  /** @throws ApiError `Unauthorized`, or `InternalError` when a token cannot be asked about */
+  /** @throws ApiError `Unauthorized`, or the cluster's error when it cannot be asked about a token */
   authenticate(credentials: Credentials): Promise<User>;
 }
 
@@ -52,22 +52,19 @@ export interface Authenticator {
  * Source: apiserver `pkg/server/options/authentication.go`, `pkg/authentication/request/headerrequest`.
  */
 export function createAuthenticator(options: {
-  readonly api: KubernetesApi;
+  readonly cluster: Cluster;
   readonly delegation: () => Delegation | null;
   readonly clock: Clock;
 }): Authenticator {
-  const { api, delegation, clock } = options;
+  const { cluster, delegation, clock } = options;
   const tokens = new ExpiringMap<Promise<User | null>>(keptTokens, clock);
 
   const review = async (token: string): Promise<User | null> => {
-    const { status, body } = await api.post("/apis/authentication.k8s.io/v1/tokenreviews", {
-      apiVersion: "authentication.k8s.io/v1",
-      kind: "TokenReview",
-      spec: { token },
+    const { status: said } = await cluster.ask<Reviewed>({
+      method: "POST",
+      path: "/apis/authentication.k8s.io/v1/tokenreviews",
+      body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenReview", spec: { token } },
     });
-    if (status !== 200 && status !== 201) throw new ApiError("InternalError", `the cluster answered ${status} to a TokenReview`);
-    const said = (body as { status?: { authenticated?: boolean; user?: Partial<Record<"username" | "uid", string>> & ReviewedUser } })
-      .status;
     if (said?.authenticated !== true || said.user?.username === undefined) return null;
     const { username, uid = "", groups = [], extra = {} } = said.user;
     return { name: username, uid, groups, extra };
@@ -109,9 +106,12 @@ export function createAuthenticator(options: {
   };
 }
 
-interface ReviewedUser {
-  readonly groups?: readonly string[];
-  readonly extra?: Readonly<Record<string, readonly string[]>>;
+/** What is read of a TokenReview. */
+interface Reviewed {
+  readonly status?: {
+    readonly authenticated?: boolean;
+    readonly user?: Partial<Omit<User, "name">> & { readonly username?: string };
+  };
 }
 
 const authenticated = (user: User): User =>

@@ -1,6 +1,6 @@
 import type { Clock, Ms } from "../../model/index.ts";
-import type { KubernetesApi } from "../kubernetes.ts";
 import type { User } from "./authentication.ts";
+import type { Cluster } from "./cluster.ts";
 import { ExpiringMap } from "./expiring-map.ts";
 import type { ApiRequest } from "./path.ts";
 import { ApiError } from "./status.ts";
@@ -10,12 +10,17 @@ const deniedTtlMs: Ms = 30_000;
 const kept = 8192;
 
 export interface Authorizer {
-  /** @throws ApiError `Forbidden`, or `InternalError` when the cluster cannot be asked */
+  /** @throws ApiError `Forbidden`, or the cluster's error when it cannot be asked */
   authorize(user: User, request: ApiRequest): Promise<void>;
 }
 
+/** What is read of a SubjectAccessReview. */
+interface Reviewed {
+  readonly status?: { readonly allowed?: boolean; readonly denied?: boolean; readonly reason?: string };
+}
+
 /** Delegated authorization: every request is the cluster's to allow, by SubjectAccessReview. */
-export function createAuthorizer({ api, clock }: { readonly api: KubernetesApi; readonly clock: Clock }): Authorizer {
+export function createAuthorizer({ cluster, clock }: { readonly cluster: Cluster; readonly clock: Clock }): Authorizer {
   const verdicts = new ExpiringMap<{ readonly allowed: boolean; readonly reason: string }>(kept, clock);
 
   return {
@@ -25,16 +30,12 @@ export function createAuthorizer({ api, clock }: { readonly api: KubernetesApi; 
       const key = JSON.stringify(spec);
       let verdict = verdicts.get(key);
       if (verdict === undefined) {
-        const { status, body } = await api.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", {
-          apiVersion: "authorization.k8s.io/v1",
-          kind: "SubjectAccessReview",
-          spec,
+        const { status: said } = await cluster.ask<Reviewed>({
+          method: "POST",
+          path: "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+          body: { apiVersion: "authorization.k8s.io/v1", kind: "SubjectAccessReview", spec },
         });
-        const said = (body as { status?: { allowed?: boolean; denied?: boolean; reason?: string } } | null)?.status;
-        if ((status !== 200 && status !== 201) || said === undefined) {
-          throw new ApiError("InternalError", `the cluster answered ${status} to a SubjectAccessReview; see the bridge's RBAC`);
-        }
-        verdict = { allowed: said.allowed === true && said.denied !== true, reason: said.reason ?? "" };
+        verdict = { allowed: said?.allowed === true && said.denied !== true, reason: said?.reason ?? "" };
         verdicts.set(key, verdict, verdict.allowed ? allowedTtlMs : deniedTtlMs);
       }
       if (verdict.allowed) return;

@@ -1,6 +1,6 @@
 import { type Clock, type Log, type Ms, messageOf } from "../../model/index.ts";
-import type { KubernetesApi } from "../kubernetes.ts";
 import { certificatesOf, type Delegation } from "./authentication.ts";
+import type { Cluster } from "./cluster.ts";
 
 const PATH = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
 /** It changes when authorities are rotated: rarely, and old and new overlap. One small read is sturdier than a watch. */
@@ -33,12 +33,12 @@ export interface DelegationReader {
 }
 
 export function readDelegation(options: {
-  readonly api: KubernetesApi;
+  readonly cluster: Cluster;
   readonly clock: Clock;
   readonly log: Log;
   readonly onChange: (delegation: Delegation) => void;
 }): DelegationReader {
-  const { api, clock, log, onChange } = options;
+  const { cluster, clock, log, onChange } = options;
   let current: Delegation | null = null;
   let text = "";
   let trouble = "";
@@ -46,9 +46,7 @@ export function readDelegation(options: {
   let cancel = () => {};
   const read = async () => {
     try {
-      const { status, body } = await api.get(PATH);
-      if (status !== 200) throw new Error(`the cluster answered ${status}; bind the role extension-apiserver-authentication-reader`);
-      const { data = {} } = body as { data?: Readonly<Record<string, string>> };
+      const { data = {} } = await cluster.ask<{ readonly data?: Readonly<Record<string, string>> }>({ path: PATH });
       const fresh = JSON.stringify(data);
       if (fresh !== text) {
         current = parseDelegation(data);
@@ -59,7 +57,11 @@ export function readDelegation(options: {
       trouble = "";
     } catch (error) {
       const message = messageOf(error);
-      if (message !== trouble) log("warn", `ConfigMap kube-system/extension-apiserver-authentication cannot be read: ${message}`);
+      if (message !== trouble)
+        log(
+          "warn",
+          `ConfigMap kube-system/extension-apiserver-authentication cannot be read: ${message} (role extension-apiserver-authentication-reader)`,
+        );
       trouble = message;
     }
     if (!closed) cancel = clock.after(current === null ? untilFirstMs : everyMs, () => void read());

@@ -4,10 +4,11 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { type SecureContextOptions, TLSSocket } from "node:tls";
 import { type Clock, type Log, messageOf, TidegateError } from "../../model/index.ts";
-import type { KubernetesApi } from "../kubernetes.ts";
+import { type CertificateFiles, watchCertificates } from "../certificate-files.ts";
 import type { Source } from "../source.ts";
 import { createAuthenticator, type Delegation, type Peer } from "./authentication.ts";
 import { createAuthorizer } from "./authorization.ts";
+import type { Cluster } from "./cluster.ts";
 import { customMetric } from "./custom.ts";
 import { readDelegation } from "./delegation.ts";
 import {
@@ -25,14 +26,13 @@ import {
 import { externalMetric } from "./external.ts";
 import { parsePath } from "./path.ts";
 import { ApiError } from "./status.ts";
-import { type CertificateFiles, watchCertificate } from "./tls-files.ts";
 
 export interface MetricsApiOptions {
   readonly source: Source;
-  readonly api: KubernetesApi;
+  readonly cluster: Cluster;
   readonly host: string;
   readonly port: number;
-  readonly tls: CertificateFiles;
+  readonly tls: Omit<CertificateFiles, "clientCaFile">;
   readonly custom: boolean;
   /** One cluster has one owner of external metrics (KEDA and Prometheus Adapter are others): off unless asked for. */
   readonly external: boolean;
@@ -57,12 +57,16 @@ export interface MetricsApi {
  * @throws TidegateError `gateway/port` where the port is taken, `config/unreadable` for the certificate
  */
 export async function startMetricsApi(options: MetricsApiOptions): Promise<MetricsApi> {
-  const { source, api, host, port, tls, clock, log, version } = options;
+  const { source, cluster, host, port, tls, clock, log, version } = options;
   const served: readonly Served[] = [...(options.custom ? [CUSTOM] : []), ...(options.external ? [EXTERNAL] : [])];
-  const certificate = watchCertificate(tls, { clock, log, onChange: () => renew() });
+  const certificate = watchCertificates({ ...tls, clientCaFile: null }, { clock, log, onChange: () => renew() });
+  const ownPair = () => {
+    const { cert, key } = certificate.current();
+    return { cert, key };
+  };
   const server: Server = createServer(
     {
-      ...certificate.current(),
+      ...ownPair(),
       requestCert: true,
       rejectUnauthorized: false,
       minVersion: "TLSv1.2",
@@ -73,24 +77,22 @@ export async function startMetricsApi(options: MetricsApiOptions): Promise<Metri
     },
     (request, response) => void answer(request, response),
   );
-  const delegation = readDelegation({ api, clock, log, onChange: () => renew() });
+  const delegation = readDelegation({ cluster, clock, log, onChange: () => renew() });
   function renew(): void {
     const trusted = delegation?.current();
-    const context: SecureContextOptions = { ...certificate.current(), ca: authorities(trusted) };
+    const context: SecureContextOptions = { ...ownPair(), ca: authorities(trusted) };
     server.setSecureContext(context);
   }
-  const authenticator = createAuthenticator({ api, delegation: delegation.current, clock });
-  const authorizer = createAuthorizer({ api, clock });
+  const authenticator = createAuthenticator({ cluster, delegation: delegation.current, clock });
+  const authorizer = createAuthorizer({ cluster, clock });
   const listPods = async (namespace: string, labelSelector: string) => {
     // From the API server's cache, names only.
-    const query = new URLSearchParams({ resourceVersion: "0", ...(labelSelector === "" ? {} : { labelSelector }) });
-    const { status, body } = await api.get(
-      `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods?${query}`,
-      "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json",
-    );
-    if (status === 400) throw new ApiError("BadRequest", `the cluster takes no labelSelector ${JSON.stringify(labelSelector)}`);
-    if (status !== 200) throw new ApiError("InternalError", `the cluster answered ${status} to a list of pods; see the bridge's RBAC`);
-    return (body as { items: readonly { metadata: { name: string } }[] }).items.map(({ metadata }) => metadata.name);
+    const { items } = await cluster.ask<{ readonly items: readonly { readonly metadata: { readonly name: string } }[] }>({
+      path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`,
+      query: { resourceVersion: "0", ...(labelSelector === "" ? {} : { labelSelector }) },
+      accept: "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json",
+    });
+    return items.map(({ metadata }) => metadata.name);
   };
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
