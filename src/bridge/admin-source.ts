@@ -7,10 +7,11 @@ const target = z.object({ apiVersion: z.string(), kind: z.string(), name: z.stri
 const desiredEndpoint = z.object({
   name: z.string(),
   namespace: z.string(),
-  target: target.nullable(),
   metrics: z.record(z.string(), z.string()),
   staleAfterMs: z.number(),
-  pools: z.array(z.object({ name: z.string(), min: z.number(), max: z.number(), desired: z.number().nullable() })),
+  pools: z.array(
+    z.object({ name: z.string(), target: target.nullable(), min: z.number(), max: z.number(), desired: z.number().nullable() }),
+  ),
   desiredAtMs: z.number().nullable(),
   held: z.number().nullable(),
 });
@@ -114,9 +115,8 @@ export function adminSource(options: AdminSourceOptions): Source {
         return {
           name,
           namespace,
-          target: endpoint.target,
           metrics,
-          pools: endpoint.pools.map(({ name: pool, min, max, desired }) => ({ name: pool, min, max, desired: timed(desired) })),
+          pools: endpoint.pools.map(({ desired, ...pool }) => ({ ...pool, desired: timed(desired) })),
           held: isFresh(silentMs) ? endpoint.held : null,
         };
       });

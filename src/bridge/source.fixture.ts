@@ -1,5 +1,5 @@
 import { TidegateError } from "../model/index.ts";
-import type { FollowedEndpoint, Reading, Source } from "./source.ts";
+import type { FollowedEndpoint, FollowedPool, Reading, Source } from "./source.ts";
 
 /** A source whose words a test writes. */
 export function fakeSource(endpoints: readonly FollowedEndpoint[]) {
@@ -35,12 +35,20 @@ export function fakeSource(endpoints: readonly FollowedEndpoint[]) {
 export const atMs = Date.UTC(2026, 10, 24, 12, 0, 0, 400);
 export const timed = (value: number, windowMs = 0) => ({ value, atMs, windowMs });
 
+/** One that scales the Deployment of the example; `desired` null: missing or stale. */
+export const pool = (name: string, desired: number | null, min = 0, max = 10): FollowedPool => ({
+  name,
+  target: { apiVersion: "apps/v1", kind: "Deployment", name: "llm-inference-deployment" },
+  min,
+  max,
+  desired: desired === null ? null : timed(desired),
+});
+
 /** llama in llm-serving, as examples/hpa-gpu-utilization.yaml has it. */
 export const llama: FollowedEndpoint = {
   name: "llama",
   namespace: "llm-serving",
-  target: { apiVersion: "apps/v1", kind: "Deployment", name: "llm-inference-deployment" },
   metrics: { dcgm_gpu_utilization: "gpu_utilization" },
-  pools: [{ name: "default", min: 1, max: 10, desired: timed(4) }],
+  pools: [pool("default", 4, 1, 10)],
   held: 0,
 };

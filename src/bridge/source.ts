@@ -10,6 +10,8 @@ export interface Timed {
 
 export interface FollowedPool {
   readonly name: string;
+  /** What a follower scales. */
+  readonly target: Target | null;
   readonly min: number;
   readonly max: number;
   /** What it should have; null: not decided, or the loop has not stood by it for longer than the endpoint's `staleAfter`. */
@@ -20,7 +22,6 @@ export interface FollowedPool {
 export interface FollowedEndpoint {
   readonly name: string;
   readonly namespace: string;
-  readonly target: Target | null;
   /** A manifest's metric name → our signal's name. */
   readonly metrics: Readonly<Record<string, string>>;
   readonly pools: readonly FollowedPool[];

@@ -23,16 +23,17 @@ export interface DesiredState {
 }
 
 export function desiredView(endpoint: Endpoint, { status, desired, desiredAtMs, series, nowMs }: DesiredState): DesiredView {
+  const { platform } = endpoint;
   const held = series.find(({ name, subject }) => name === "held" && subject.kind === "endpoint")?.latest;
   const isFresh = held !== undefined && held !== null && nowMs - held.atMs <= endpoint.staleAfterMs;
   return {
     name: endpoint.name,
-    namespace: endpoint.namespace,
-    target: endpoint.platform.target,
+    namespace: (platform.kind === "kubernetes" ? platform.namespace : null) ?? endpoint.namespace,
     metrics: endpoint.metrics,
     staleAfterMs: endpoint.staleAfterMs,
     pools: endpoint.pools.map(({ name, gpu, min, max }) => ({
       name,
+      target: (platform.kind === "kubernetes" ? platform.targets[name] : undefined) ?? platform.target,
       gpu,
       min,
       max,

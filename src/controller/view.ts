@@ -93,14 +93,15 @@ export interface ControllerView {
 /** What stands decided for one endpoint: all that a follower, such as an HPA or KEDA, needs to hear of it. */
 export interface DesiredView {
   readonly name: string;
+  /** Where its pods are, on Kubernetes. */
   readonly namespace: string;
-  readonly target: Target | null;
   /** A manifest's metric name → our signal's name. */
   readonly metrics: Endpoint["metrics"];
   readonly staleAfterMs: Ms;
   /** `desired`: what the last decision wants, or a pin, pause or quota in its place; null before the first decision. */
   readonly pools: readonly {
     readonly name: string;
+    readonly target: Target | null;
     readonly gpu: string;
     readonly min: number;
     readonly max: number;

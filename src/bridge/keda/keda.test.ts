@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { realClock } from "../../clock/index.ts";
 import { testAuthority } from "../authority.fixture.ts";
 import type { CertificateFiles } from "../certificate-files.ts";
-import { fakeSource, llama, timed } from "../source.fixture.ts";
+import { fakeSource, llama, pool, timed } from "../source.fixture.ts";
 import { externalScaler, health } from "./proto.ts";
 import { startKedaScaler } from "./server.ts";
 
@@ -75,14 +75,11 @@ it("serves a signal under the manifest's name with a target of its own", async (
 });
 
 it.each([
-  { rule: "a missing or stale decision is an error, never 0", more: { pools: [{ name: "default", min: 0, max: 4, desired: null }] } },
+  { rule: "a missing or stale decision is an error, never 0", more: { pools: [pool("default", null)] } },
   {
     rule: "one pool without a decision makes the sum unknown",
     more: {
-      pools: [
-        { name: "default", min: 0, max: 4, desired: timed(2) },
-        { name: "spot", min: 0, max: 4, desired: null },
-      ],
+      pools: [pool("default", 2), pool("spot", null)],
     },
   },
 ])("$rule", async ({ more }) => {
@@ -94,16 +91,13 @@ it.each([
 
 it("a held request is active whatever stands decided; a pool may be followed alone", async () => {
   const { scaler, tell } = await start();
-  tell("llama", { held: 1, pools: [{ name: "default", min: 0, max: 4, desired: null }] });
+  tell("llama", { held: 1, pools: [pool("default", null)] });
   expect(await call(scaler, "IsActive", ref())).toEqual({ result: true });
   tell("llama", {
     held: 0,
-    pools: [
-      { name: "a", min: 0, max: 4, desired: timed(2) },
-      { name: "b", min: 0, max: 4, desired: timed(0) },
-    ],
+    pools: [pool("a", 2), pool("b", 0)],
   });
-  const ofPool = (pool: string) => call(scaler, "GetMetrics", { scaledObjectRef: ref({ endpoint: "llama", pool }), metricName: "" });
+  const ofPool = (name: string) => call(scaler, "GetMetrics", { scaledObjectRef: ref({ endpoint: "llama", pool: name }), metricName: "" });
   expect(await ofPool("a")).toMatchObject({ metricValues: [{ metricValueFloat: 2 }] });
   expect(await call(scaler, "IsActive", ref({ endpoint: "llama", pool: "b" }))).toEqual({ result: false });
   await expect(ofPool("c")).rejects.toMatchObject({ code: status.NOT_FOUND });
@@ -134,7 +128,7 @@ interface Stream {
 
 it("pushes activity within a second of the first held request, and its end", async () => {
   const { scaler, tell } = await start();
-  tell("llama", { pools: [{ name: "default", min: 0, max: 4, desired: timed(0) }] });
+  tell("llama", { pools: [pool("default", 0)] });
   const stream = (scaler as unknown as Record<string, (request: unknown) => Stream>)["StreamIsActive"]?.(ref()) as Stream;
   const heard: boolean[] = [];
   let next = () => {};

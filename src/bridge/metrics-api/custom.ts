@@ -1,5 +1,14 @@
 import { messageOf, type Target } from "../../model/index.ts";
-import { DESIRED_REPLICAS, desiredSum, type FollowedEndpoint, type Reading, type Source, signalOf, type Timed } from "../source.ts";
+import {
+  DESIRED_REPLICAS,
+  desiredSum,
+  type FollowedEndpoint,
+  type FollowedPool,
+  type Reading,
+  type Source,
+  signalOf,
+  type Timed,
+} from "../source.ts";
 import type { ApiRequest } from "./path.ts";
 import { ApiError } from "./status.ts";
 import { type LabelTest, quantityOf, selectorOf, timestampOf, windowSecondsOf } from "./value.ts";
@@ -88,22 +97,30 @@ async function ofObject(
   source: Source,
 ): Promise<readonly Item[]> {
   if (name === "*") throw new ApiError("NotFound", `only pods are picked by a selector; name one of the ${resource}`);
-  const endpoint = endpoints.find(({ name: own, target }) =>
-    resource === ENDPOINT_RESOURCE ? own === name : target !== null && target.name === name && resourceOf(target) === resource,
-  );
+  const isTarget = ({ target }: FollowedPool) => target !== null && target.name === name && resourceOf(target) === resource;
+  const endpoint = endpoints.find((one) => (resource === ENDPOINT_RESOURCE ? one.name === name : one.pools.some(isTarget)));
   if (endpoint === undefined) throw new ApiError("NotFound", `no Endpoint is, or scales, ${resource} ${JSON.stringify(name)}`);
+  const pools = resource === ENDPOINT_RESOURCE ? endpoint.pools : endpoint.pools.filter(isTarget);
+  const target = resource === ENDPOINT_RESOURCE ? null : (pools[0]?.target ?? null);
   const described: Described =
-    resource === ENDPOINT_RESOURCE || endpoint.target === null
+    target === null
       ? { kind: "Endpoint", apiVersion: "tidegate.dev/v1alpha1", name }
-      : { kind: endpoint.target.kind, apiVersion: endpoint.target.apiVersion, name };
-  const value =
-    metric === DESIRED_REPLICAS
-      ? desiredSum(endpoint.pools)
-      : ((await source.readings(endpoint.name, signalOf(endpoint, metric))).find(({ subject }) => subject.kind === "endpoint") ?? null);
+      : { kind: target.kind, apiVersion: target.apiVersion, name };
+  const value = metric === DESIRED_REPLICAS ? desiredSum(pools) : await signalAt(endpoint, pools, signalOf(endpoint, metric), source);
   if (value === null || !passes({ endpoint: endpoint.name })) {
     throw new ApiError("NotFound", `${metric} of Endpoint ${endpoint.name} is missing or stale`);
   }
   return [[described, value]];
+}
+
+/** Of a part of the pools only that part's own reading will do. */
+async function signalAt(endpoint: FollowedEndpoint, pools: readonly FollowedPool[], signal: string, source: Source): Promise<Timed | null> {
+  const readings = await source.readings(endpoint.name, signal);
+  const whole = pools.length === endpoint.pools.length;
+  const found = readings.find(({ subject }) =>
+    whole ? subject.kind === "endpoint" : subject.kind === "pool" && pools.length === 1 && subject.pool === pools[0]?.name,
+  );
+  return found ?? null;
 }
 
 /** `RESOURCE.GROUP` as a metrics client guesses it from a kind. Source: apimachinery, `UnsafeGuessKindToResource`. */

@@ -28,7 +28,10 @@ export function resourceList(served: Served, endpoints: readonly FollowedEndpoin
   );
   const metrics = [...new Set([...gauges, ...aliases])].sort();
   const ofPods = served === CUSTOM ? metrics.map((metric) => `pods/${metric}`) : [];
-  const objects = [ENDPOINT_RESOURCE, ...endpoints.flatMap(({ target }) => (target === null ? [] : [resourceOf(target)]))];
+  const objects = [
+    ENDPOINT_RESOURCE,
+    ...endpoints.flatMap(({ pools }) => pools.flatMap(({ target }) => (target === null ? [] : [resourceOf(target)]))),
+  ];
   const ofEndpoints = [DESIRED_REPLICAS, ...metrics];
   const ofObjects =
     served === CUSTOM ? [...new Set(objects)].flatMap((object) => ofEndpoints.map((metric) => `${object}/${metric}`)) : ofEndpoints;

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { realClock } from "../../clock/index.ts";
 import { type Issued, testAuthority } from "../authority.fixture.ts";
-import { fakeSource, llama, timed } from "../source.fixture.ts";
+import { fakeSource, llama, pool, timed } from "../source.fixture.ts";
 import { issuedBy } from "./authentication.ts";
 import { fakeCluster } from "./cluster.fixture.ts";
 import { startMetricsApi } from "./server.ts";
@@ -154,7 +154,7 @@ it.each(["deployments.apps/llm-inference-deployment", "endpoints.tidegate.dev/ll
   expect(desired.body).toMatchObject({ items: [{ describedObject: { name: object.split("/")[1] }, value: "4" }] });
   source.readings.set("llama/ttft_p95", [{ subject: { kind: "endpoint" }, ...timed(0.1234) }]);
   expect((await hpa(`${inNamespace}/${object}/ttft_p95`)).body).toMatchObject({ items: [{ value: "123m" }] });
-  tell("llama", { pools: [{ name: "default", min: 1, max: 10, desired: null }] });
+  tell("llama", { pools: [pool("default", null)] });
   expect(await hpa(`${inNamespace}/${object}/tidegate_desired_replicas`)).toMatchObject({ status: 404, body: { reason: "NotFound" } });
 });
 
@@ -162,10 +162,7 @@ it("serves what stands decided as an external metric, per pool", async () => {
   const { hpa, tell } = await start();
   const path = `${external}/namespaces/llm-serving/tidegate_desired_replicas`;
   tell("llama", {
-    pools: [
-      { name: "a", min: 0, max: 9, desired: timed(3) },
-      { name: "b", min: 0, max: 9, desired: timed(0) },
-    ],
+    pools: [pool("a", 3), pool("b", 0)],
   });
   expect((await hpa(`${path}?labelSelector=endpoint%3Dllama`)).body).toEqual({
     kind: "ExternalMetricValueList",
@@ -189,10 +186,7 @@ it("serves what stands decided as an external metric, per pool", async () => {
   expect((await hpa(`${path}?labelSelector=endpoint%3Dllama%2Cpool%20in%20(a)`)).body).toMatchObject({ items: [{ value: "3" }] });
   // An HPA sums the items: one that is missing would shrink the sum.
   tell("llama", {
-    pools: [
-      { name: "a", min: 0, max: 9, desired: timed(3) },
-      { name: "b", min: 0, max: 9, desired: null },
-    ],
+    pools: [pool("a", 3), pool("b", null)],
   });
   expect(await hpa(path)).toMatchObject({ status: 404 });
   expect(await hpa(`${path}?labelSelector=pool%3Da`)).toMatchObject({ status: 200 });
