@@ -12,7 +12,7 @@ import {
   WEEKDAYS,
 } from "../policy/dialects/aibrix/index.ts";
 import type { ManifestIssue } from "./issue.ts";
-import { annotationPath, MAX_INT32, named, objectOf, parseObject, typeOf } from "./kpa-object.ts";
+import { annotationPath, MAX_INT32, named, objectOf, parseObject, typeOf } from "./kubernetes-object.ts";
 import type { Intent, IntentRule, ManifestReader, ReadManifest, Written } from "./reader.ts";
 
 const API_VERSION = "autoscaling.aibrix.ai/v1alpha1";

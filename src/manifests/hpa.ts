@@ -3,6 +3,7 @@ import type { Json, Manifest } from "../model/index.ts";
 import { defaultSpec, HPA_NEWEST, HPA_VERSIONS, parseQuantity, validateHpa } from "../policy/dialects/hpa/index.ts";
 import { type ManifestIssue, manifestIssues } from "./issue.ts";
 import { withoutNulls } from "./json.ts";
+import { type objectMeta, objectOf } from "./kubernetes-object.ts";
 
 export type { ManifestIssue } from "./issue.ts";
 
@@ -76,40 +77,10 @@ const v2beta2Spec = z.strictObject({ ...bounds, metrics: z.array(metric).optiona
 const v2beta1Spec = z.strictObject({ ...bounds, metrics: z.array(flatMetric).optional() });
 const v1Spec = z.strictObject({ ...bounds, targetCPUUtilizationPercentage: int32.optional() });
 
-/** ObjectMeta as a cluster prints it; only name, namespace and annotations mean something here. */
-const metadata = z
-  .strictObject({
-    name: z.string(),
-    generateName: z.string(),
-    namespace: z.string(),
-    labels: z.record(z.string(), z.string()),
-    annotations: z.record(z.string(), z.string()),
-    uid: z.string(),
-    resourceVersion: z.string(),
-    generation: z.number(),
-    selfLink: z.string(),
-    creationTimestamp: z.unknown(),
-    deletionTimestamp: z.unknown(),
-    deletionGracePeriodSeconds: z.number(),
-    finalizers: z.array(z.string()),
-    ownerReferences: z.array(z.unknown()),
-    managedFields: z.array(z.unknown()),
-  })
-  .partial();
-
-const envelope = <S extends z.ZodType>(specSchema: S) =>
-  z.strictObject({
-    apiVersion: z.string(),
-    kind: z.string(),
-    metadata: metadata.default({}),
-    spec: specSchema,
-    status: z.unknown().optional(),
-  });
-
 const METRICS_ANNOTATION = "autoscaling.alpha.kubernetes.io/metrics";
 const BEHAVIOR_ANNOTATION = "autoscaling.alpha.kubernetes.io/behavior";
 
-type Metadata = z.infer<typeof metadata>;
+type Metadata = z.infer<typeof objectMeta>;
 type Spec = z.infer<typeof spec>;
 type FlatMetric = z.infer<typeof flatMetric>;
 type Read = { readonly metadata: Metadata; readonly spec: Spec };
@@ -117,15 +88,15 @@ type Reader = (document: unknown) => Read | { readonly issues: readonly Manifest
 
 /** Every version becomes `autoscaling/v2`, as the API server converts it. */
 const READERS: Readonly<Record<string, Reader>> = {
-  "autoscaling/v2": (document) => read(envelope(spec), document, ({ metadata, spec }) => ({ metadata, spec })),
-  "autoscaling/v2beta2": (document) => read(envelope(v2beta2Spec), document, ({ metadata, spec }) => ({ metadata, spec })),
+  "autoscaling/v2": (document) => read(objectOf(spec), document, ({ metadata, spec }) => ({ metadata, spec })),
+  "autoscaling/v2beta2": (document) => read(objectOf(v2beta2Spec), document, ({ metadata, spec }) => ({ metadata, spec })),
   "autoscaling/v2beta1": (document) =>
-    read(envelope(v2beta1Spec), document, ({ metadata, spec: { metrics, ...rest } }) => ({
+    read(objectOf(v2beta1Spec), document, ({ metadata, spec: { metrics, ...rest } }) => ({
       metadata,
       spec: { ...rest, ...(metrics === undefined ? {} : { metrics: metrics.map(unflatten) }) },
     })),
   "autoscaling/v1": (document) =>
-    read(envelope(v1Spec), document, ({ metadata, spec: { targetCPUUtilizationPercentage: percent, ...rest } }) => {
+    read(objectOf(v1Spec), document, ({ metadata, spec: { targetCPUUtilizationPercentage: percent, ...rest } }) => {
       const cpu = percent === undefined ? [] : [cpuMetric(percent)];
       const others = annotation(metadata, METRICS_ANNOTATION, z.array(flatMetric));
       const rules = annotation(metadata, BEHAVIOR_ANNOTATION, behavior);

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { objectMeta, objectOf } from "./kpa-object.ts";
+import { objectMeta, objectOf } from "./kubernetes-object.ts";
 
 /** The pod's own fields; what they hold means nothing to an autoscaler. */
 const POD_SPEC = [

@@ -19,7 +19,7 @@ import {
   revisionSchema,
   serviceSchema,
 } from "./knative-service.ts";
-import { annotationPath, MAX_INT32, named, parseObject, typeOf } from "./kpa-object.ts";
+import { annotationPath, MAX_INT32, named, parseObject, typeOf } from "./kubernetes-object.ts";
 import type { Intent, IntentRule, ManifestReader, ReadManifest, Written } from "./reader.ts";
 
 const SERVING = "serving.knative.dev/v1";

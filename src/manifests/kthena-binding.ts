@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { ManifestIssue } from "./issue.ts";
-import { objectOf, parseObject, typeOf } from "./kpa-object.ts";
+import { objectOf, parseObject, typeOf } from "./kubernetes-object.ts";
 
 const KIND = "AutoscalingPolicyBinding";
 

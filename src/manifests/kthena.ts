@@ -4,8 +4,8 @@ import { formatQuantity, milliOf, milliQuantity, parseQuantity, toNumber } from 
 import { goDurationMs } from "../policy/dialects/kpa/index.ts";
 import { DEFAULTS, settingsOf, type Unit, unitsOf } from "../policy/dialects/kthena/index.ts";
 import type { ManifestIssue } from "./issue.ts";
-import { named, objectOf, parseObject, typeOf } from "./kpa-object.ts";
 import { joinBinding } from "./kthena-binding.ts";
+import { named, objectOf, parseObject, typeOf } from "./kubernetes-object.ts";
 import type { Intent, IntentRule, ManifestReader, ReadManifest, Written } from "./reader.ts";
 
 const API_VERSION = "workload.serving.volcano.sh/v1alpha1";
