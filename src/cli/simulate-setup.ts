@@ -5,8 +5,29 @@ import { type Endpoint, formatDuration, type Ms, type Pool, parseDuration, Tideg
 import { busyMs, type Distribution, defaultEngine, type SimulationOptions } from "../simulator/index.ts";
 import { overlayEach, slice, type TraceRequest } from "../traces/index.ts";
 import { readFile, readText } from "./documents.ts";
-import type { SimulateFlags } from "./simulate.ts";
 import { duration } from "./trace-output.ts";
+
+export interface SimulateFlags {
+  readonly endpoint?: string;
+  readonly trace: string;
+  readonly overlay: number;
+  readonly seed: number;
+  readonly from: string;
+  readonly to?: string;
+  readonly warmup: string;
+  readonly split?: string;
+  readonly policy?: string;
+  readonly profile?: string;
+  readonly gpu?: string;
+  readonly coldStart?: string;
+  readonly coldStartSigma?: number;
+  readonly initial?: number;
+  readonly patience?: string;
+  readonly gateway: boolean;
+  readonly output: "table" | "json" | "csv";
+  readonly decisions?: string;
+  readonly html?: string;
+}
 
 /** What nobody says of a cold start. */
 const COLD_START_MS: Ms = 90_000;

@@ -2,29 +2,8 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import type { Endpoint, Ms } from "../model/index.ts";
 import type { Changes, Course, Figures, SimulationResult } from "../simulator/index.ts";
 import { EXIT } from "./exit.ts";
+import type { SimulateFlags } from "./simulate-setup.ts";
 import { seed } from "./trace-output.ts";
-
-export interface SimulateFlags {
-  readonly endpoint?: string;
-  readonly trace: string;
-  readonly overlay: number;
-  readonly seed: number;
-  readonly from: string;
-  readonly to?: string;
-  readonly warmup: string;
-  readonly split?: string;
-  readonly policy?: string;
-  readonly profile?: string;
-  readonly gpu?: string;
-  readonly coldStart?: string;
-  readonly coldStartSigma?: number;
-  readonly initial?: number;
-  readonly patience?: string;
-  readonly gateway: boolean;
-  readonly output: "table" | "json" | "csv";
-  readonly decisions?: string;
-  readonly html?: string;
-}
 
 /** Changes that a picture keeps. */
 const KEPT_CHANGES = 400;
