@@ -1,8 +1,8 @@
-import { type Endpoint, type ErrorCode, TidegateError } from "../model/index.ts";
+import { type Endpoint, type ErrorCode, type Ms, TidegateError } from "../model/index.ts";
 import { type Figures, type SimulationOptions, simulate } from "../simulator/index.ts";
 import { endpointUnder, type Job, type Scored } from "../tuner/index.ts";
-import type { SimulateFlags } from "./simulate.ts";
-import { stageOptions, withFleetReady } from "./tune-stages.ts";
+import type { SimulateFlags } from "./simulate-setup.ts";
+import { lastArrivalMs, stageOptions, withFleetReady, withTraceHeld } from "./tune-stages.ts";
 
 /** One run of one candidate, as it goes to a thread. */
 export interface TuneTask {
@@ -17,11 +17,12 @@ export interface TuneTask {
 export type TuneAnswer = { readonly scored: Scored } | { readonly trouble: { readonly code: ErrorCode; readonly message: string } };
 
 /** A thread reads each trace once. */
-const held = new Map<string, Promise<SimulationOptions>>();
+const held = new Map<string, Promise<{ readonly options: SimulationOptions; readonly endMs: Ms }>>();
 
-async function setUp({ files, flags }: TuneTask): Promise<SimulationOptions> {
+async function setUp({ files, flags }: TuneTask): Promise<{ readonly options: SimulationOptions; readonly endMs: Ms }> {
   const { simulationOf } = await import("./simulate-setup.ts");
-  return withFleetReady((await simulationOf(files, flags)).options);
+  const options = withFleetReady((await simulationOf(files, flags)).options);
+  return { options: withTraceHeld(options), endMs: lastArrivalMs(options) };
 }
 
 export default async function run(task: TuneTask): Promise<TuneAnswer> {
@@ -29,7 +30,7 @@ export default async function run(task: TuneTask): Promise<TuneAnswer> {
   try {
     const known = held.get(flags.trace) ?? setUp(task);
     held.set(flags.trace, known);
-    const options = await known;
+    const { options, endMs } = await known;
     let endpoint: Endpoint;
     try {
       endpoint = endpointUnder(options.endpoint, job.document, metrics);
@@ -37,7 +38,7 @@ export default async function run(task: TuneTask): Promise<TuneAnswer> {
       if (!(error instanceof TidegateError)) throw error;
       return { scored: { requests: 0, within: 0, gpuHours: 0, refused: error.message } };
     }
-    const { whole } = simulate({ ...options, ...stageOptions(options, job.stage), endpoint, seed: job.seed });
+    const { whole } = simulate({ ...options, ...stageOptions(endMs, job.stage), endpoint, seed: job.seed });
     return { scored: scoreOf(whole) };
   } catch (error) {
     if (!(error instanceof TidegateError)) throw error;

@@ -4,7 +4,7 @@ import type { Endpoint } from "../model/index.ts";
 import type { Job, PolicyDocument, Scored, Tuned, TuneProgress } from "../tuner/index.ts";
 import type { WriteFormat } from "./documents.ts";
 import { EXIT } from "./exit.ts";
-import type { SimulateFlags } from "./simulate.ts";
+import type { SimulateFlags } from "./simulate-setup.ts";
 import { seed } from "./trace-output.ts";
 
 interface Flags {
@@ -135,10 +135,11 @@ async function tuneOn(traces: readonly string[], files: readonly string[], flags
   if (knobs.length === 0)
     throw new TidegateError("usage", `policy ${String(subject.policy["kind"])} has nothing that tune can turn; name another with --policy`);
 
-  const facts = (stage: (typeof tuner.STAGES)[number]) => {
-    const each = setups.map((setup) => stages.factsOf(setup.options, stage));
-    return { requests: Math.min(...each.map((one) => one.requests)), lengthMs: Math.max(...each.map((one) => one.lengthMs)) };
-  };
+  const facts = setups.map((setup) => stages.factsOf(setup.options));
+  const leastOf = (stage: (typeof tuner.STAGES)[number]) => ({
+    requests: Math.min(...facts.map((of) => of[stage].requests)),
+    lengthMs: Math.max(...facts.map((of) => of[stage].lengthMs)),
+  });
   const book = await bookOf(flags.resume, [cases, subject.metrics, endpoint], traces);
   const pooled = await poolOf(flags.workers);
   const line = progressOf();
@@ -151,7 +152,7 @@ async function tuneOn(traces: readonly string[], files: readonly string[], flags
       seeds: flags.seeds,
       budget: flags.candidates,
       seed: flags.seed,
-      data: { train: facts("train"), validation: facts("validation"), test: facts("test") },
+      data: { train: leastOf("train"), validation: leastOf("validation"), test: leastOf("test") },
       run: (jobs) =>
         Promise.all(
           jobs.map(async (job) => {
