@@ -21,6 +21,8 @@ export interface Tried<Value> {
 
 /** Share of the budget that is spread over the whole cube before the search closes in. */
 const SPREAD = 0.35;
+/** Points of the spread that are worked out side by side; in between, whoever watches sees how far it is. */
+const BATCH = 8;
 const FIRST_SIGMA = 0.18;
 const LEAST_SIGMA = 0.004;
 
@@ -45,7 +47,8 @@ export async function search<Value>(options: SearchOptions<Value>): Promise<read
 
   const [spread, drawn] = randomStreams(seed, 2) as [Uniform, Uniform];
   const wide = Math.max(2 * dimensions, Math.round(SPREAD * budget)) - starts.length;
-  await attempt([...starts, ...sobol(Math.max(0, wide), dimensions, spread)]);
+  const first = [...starts, ...sobol(Math.max(0, wide), dimensions, spread)];
+  for (let at = 0; at < first.length && tried.length < budget; at += BATCH) await attempt(first.slice(at, at + BATCH));
   while (tried.length < budget) {
     const strategy = cmaEs(best().point, FIRST_SIGMA, drawn);
     while (tried.length < budget && strategy.sigma > LEAST_SIGMA) {
