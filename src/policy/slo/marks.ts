@@ -6,7 +6,7 @@ export type MutableMarks = { atMs: Ms[]; value: number[] };
 
 export const noMarks: Marks = { atMs: [], value: [] };
 /** A window is told in so many parts: a mark goes up to one part late. */
-const PARTS = 48;
+const PARTS = 20;
 
 /** Adds `value` and forgets what is out of the window. The extreme is then the first value. @param sign 1: maximum, −1: minimum */
 export function addMark({ atMs: times, value: values }: MutableMarks, atMs: Ms, value: number, windowMs: Ms, sign: 1 | -1): void {

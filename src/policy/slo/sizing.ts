@@ -1,8 +1,9 @@
 import type { Ms, Pool } from "../../model/index.ts";
 import { drainMs } from "./bank.ts";
+import type { Share } from "./capacity.ts";
 
 export interface SizingInput {
-  /** Work per second, in replica-seconds: present, and the upper quantile over the horizon. */
+  /** Work per second, in replica-seconds: present, and what is to be carried over the horizon. */
   readonly workNow: number;
   readonly workAhead: number;
   /** Work that queues already, in replica-seconds. */
@@ -30,7 +31,7 @@ const STEPS = 24;
 
 /**
  * Replicas for the work that arrives, plus those that drain what will still queue when a replica asked for now is ready. Replicas
- * already ready or starting work on the queue until then, so a queue is not answered twice.
+ * already ready or starting work on the queue until then, so a queue is not answered twice, and so does what is spare afterwards.
  */
 export function size(input: SizingInput): Sizing {
   const { workNow, workAhead, perReplica, ready, startingInMs, horizonMs, toleratedMs } = input;
@@ -41,12 +42,29 @@ export function size(input: SizingInput): Sizing {
     const serving = ready + startingInMs.filter((inMs) => inMs <= atMs).length;
     queue = Math.max(0, queue + (workNow - serving * perReplica) * stepSeconds);
   }
-  // New replicas pay only once they are there; draining within a quarter of the horizon keeps the extra ones few.
+  // New replicas pay only once they are there; draining within half the horizon keeps the extra ones few.
   const withinMs = Math.max(toleratedMs, drainMs(horizonMs));
   const tolerated = (Math.max(workNow, perReplica) * toleratedMs) / 1000;
   const forDemand = Math.max(workNow, workAhead) / perReplica;
   const left = queue > tolerated ? queue : 0;
-  return { forDemand, forBacklog: left / ((perReplica * withinMs) / 1000), backlogThen: left, drainMs: withinMs };
+  // What is there beyond the work that arrives drains too; and no queue is worth more than a second fleet.
+  const spare = forDemand - workNow / perReplica;
+  const forBacklog = Math.min(forDemand, Math.max(0, left / ((perReplica * withinMs) / 1000) - spare));
+  return { forDemand, forBacklog, backlogThen: left, drainMs: withinMs };
+}
+
+/** Pools that share one kind of work. Where pools serve whole requests, ones for a single phase stay at their minimum. */
+export function groupsOf(pools: readonly Pool[]) {
+  const of = (role: string) => pools.filter((pool) => pool.role === role);
+  const serve = of("serve");
+  const groups: readonly { readonly share: Share; readonly pools: readonly Pool[] }[] =
+    serve.length > 0
+      ? [{ share: "both", pools: serve }]
+      : [
+          { share: "prefill", pools: of("prefill") },
+          { share: "decode", pools: of("decode") },
+        ];
+  return groups.filter((group) => group.pools.length > 0);
 }
 
 /** Shares a need out over pools: every `min` first, then the cheapest per replica first. Equal pools go by name. */

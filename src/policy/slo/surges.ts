@@ -19,10 +19,16 @@ const CALM_MS: Ms = 600_000;
 /** What lasts so long is no surge but a new level. */
 const LONGEST_MS: Ms = 2 * 3_600_000;
 const KEPT = 24;
+const RECENT_PEAKS = 8;
 /** Gaps that must have been seen before a next surge is expected at all. */
 const LEAST_GAPS = 3;
-/** Beyond the shortest and the longest gap seen, so much of their mean more may come: few were seen. */
-const SLACK = 0.06;
+/** Relative spread of gaps assumed, and how many gaps' worth of evidence that is: three alike gaps prove little. */
+const PRIOR_SPREAD = 0.1;
+const PRIOR_GAPS = 3;
+/** Standard deviations before the mean gap from which on a surge may come: one in two hundred comes earlier. */
+const EARLIEST = 2.6;
+/** Surges that are overdue are waited for until so many mean gaps have gone by. */
+const OVERDUE = 2;
 
 /** Takes in the level of work at `nowMs`, `sinceMs` after the last one. */
 export function learnSurges(surges: Surges, nowMs: Ms, sinceMs: Ms, level: number): Surges {
@@ -53,12 +59,12 @@ export function nextSurge({ past }: Surges): NextSurge | null {
   const gaps = past.slice(1).map((surge, at) => surge.startMs - (past[at] as Surge).startMs);
   const last = past.at(-1);
   if (last === undefined || gaps.length < LEAST_GAPS) return null;
-  const recent = gaps.slice(-12);
-  const mean = recent.reduce((sum, gap) => sum + gap, 0) / recent.length;
-  const peaks = past.slice(-6).map(({ peak }) => peak);
+  const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;
+  const squares = gaps.reduce((sum, gap) => sum + (gap - mean) ** 2, 0) + PRIOR_GAPS * (PRIOR_SPREAD * mean) ** 2;
+  const spread = Math.sqrt(squares / (gaps.length + PRIOR_GAPS - 1));
   return {
-    fromMs: last.startMs + Math.min(...recent) - SLACK * mean,
-    toMs: last.startMs + Math.max(...recent) + SLACK * mean,
-    peak: Math.max(...peaks),
+    fromMs: last.startMs + Math.max(0, mean - EARLIEST * spread),
+    toMs: last.startMs + OVERDUE * mean,
+    peak: Math.max(...past.slice(-RECENT_PEAKS).map(({ peak }) => peak)),
   };
 }
