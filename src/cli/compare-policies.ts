@@ -1,5 +1,6 @@
+import { signalOfMetric } from "../engine/index.ts";
 import { readerFor } from "../manifests/index.ts";
-import { TidegateError } from "../model/index.ts";
+import { isSignalName, TidegateError } from "../model/index.ts";
 import type { Contender, Scenario } from "../simulator/index.ts";
 import { FAMILIES, familyOf, type Situation } from "../tuner/index.ts";
 import { type Placed, plainDocuments, readFile, readText } from "./documents.ts";
@@ -41,19 +42,36 @@ async function fileContender(file: string): Promise<Contender> {
         ? `${file} holds no policy; give an Endpoint with spec.policy, or another autoscaler's manifest`
         : `${file} holds ${manifests.length} manifests (${manifests.map(({ place }) => place).join(", ")}); keep one, and give the others as a --policy of their own`,
     );
-  return { name, policy: policyOf(manifest), ...(metrics === undefined ? {} : { metrics }) };
+  const { policy, found } = policyOf(manifest, metrics ?? {});
+  return { name, policy, metrics: { ...found, ...metrics } };
 }
 
 const kindOf = (value: unknown) => (typeof value === "object" && value !== null ? (value as { kind?: unknown }).kind : undefined);
 
-/** Read once here, so that what is wrong is said with the file's name and before anything runs. */
-function policyOf({ place, value }: Placed): Contender["policy"] {
+/**
+ * Read once here, so that what is wrong is said with the file's name and before anything runs. A metric goes by what its name tells,
+ * where the endpoint does not say; one that nothing tells of leaves its policy blind, which is said on standard error.
+ */
+function policyOf(
+  { place, value }: Placed,
+  stated: Readonly<Record<string, string>>,
+): { readonly policy: Contender["policy"]; readonly found: Readonly<Record<string, string>> } {
   const reader = readerFor(value);
   if (reader === undefined) throw new TidegateError("config/invalid", `${place} is no manifest that Tidegate reads`);
   const read = reader.read(value);
   if ("issues" in read)
     throw new TidegateError("config/invalid", read.issues.map(({ path, message }) => `${place} ${path}: ${message}`).join("\n"));
-  return { kind: reader.dialect, manifest: value };
+  const found: Record<string, string> = {};
+  for (const { signal: metric } of reader.intent(read.manifest, read.target).intent.rules) {
+    if (isSignalName(metric) || Object.hasOwn(stated, metric)) continue;
+    const signal = signalOfMetric(metric);
+    if (signal !== undefined) found[metric] = signal;
+    else
+      process.stderr.write(
+        `warning: ${place}: nothing tells what ${metric} is; put an Endpoint with metrics: { "${metric}": one of our signals } into the file\n`,
+      );
+  }
+  return { policy: { kind: reader.dialect, manifest: value }, found };
 }
 
 /** The contender for an endpoint; a family is set up for its bounds and objective. */

@@ -11,7 +11,7 @@ export interface PoolProgress {
 
 /**
  * Runs every task on `threads` worker threads. Results come in the order of tasks, whatever ends first, and a task that fails ends all.
- * Time left is judged by how long tasks of the same scenario and kind took, else by the mean of all.
+ * Time left is judged by how far each task is since it began, else by how long tasks of the same scenario and kind took, else by the mean of all.
  */
 export async function runCells(
   tasks: readonly Omit<CellTask, "progress" | "at">[],
@@ -19,7 +19,7 @@ export async function runCells(
   onProgress: ((progress: PoolProgress) => void) | null,
 ): Promise<readonly (CellResult | ReferenceCell)[]> {
   const { Piscina } = await import("piscina");
-  const progress = new Float64Array(new SharedArrayBuffer(8 * Math.max(1, tasks.length)));
+  const progress = new Float64Array(new SharedArrayBuffer(16 * Math.max(1, tasks.length)));
   const workers = Math.max(1, Math.min(threads, tasks.length));
   const pool = new Piscina({
     filename: new URL("./compare-worker.ts", import.meta.url).href,
@@ -30,7 +30,8 @@ export async function runCells(
   });
   const spent = new Map<string, { ms: number; count: number }>();
   let done = 0;
-  const tell = () => onProgress?.({ done, of: tasks.length, leftMs: leftMs(tasks, progress, spent, workers) });
+  const tell = () =>
+    onProgress?.({ done, of: tasks.length, leftMs: leftMs(tasks, progress, spent, workers, performance.timeOrigin + performance.now()) });
   const timer = onProgress === null ? null : setInterval(tell, 500);
   try {
     return await Promise.all(
@@ -38,7 +39,7 @@ export async function runCells(
         const answer = (await pool.run({ ...task, progress, at })) as CellAnswer;
         if ("trouble" in answer) throw new TidegateError(answer.trouble.code, answer.trouble.message);
         const { result, tookMs } = answer;
-        progress[at] = 1;
+        progress[2 * at] = 1;
         done++;
         const known = spent.get(kindOf(task)) ?? { ms: 0, count: 0 };
         spent.set(kindOf(task), { ms: known.ms + tookMs, count: known.count + 1 });
@@ -52,17 +53,30 @@ export async function runCells(
   }
 }
 
+/** A task that is not this far yet says nothing of how long it will take. */
+const TELLING_SHARE = 0.02;
+
 function leftMs(
   tasks: readonly Pick<CellTask, "scenario" | "policy">[],
   progress: Float64Array,
   spent: ReadonlyMap<string, { readonly ms: number; readonly count: number }>,
   workers: number,
+  nowMs: number,
 ): number | null {
-  const all = [...spent.values()].reduce((sum, { ms, count }) => ({ ms: sum.ms + ms, count: sum.count + count }), { ms: 0, count: 0 });
+  const known = new Map<string, { ms: number; count: number }>([...spent].map(([kind, { ms, count }]) => [kind, { ms, count }]));
+  const running = tasks.map((task, at) => {
+    const [share, beganMs] = [progress[2 * at] as number, progress[2 * at + 1] as number];
+    if (beganMs === 0 || share < TELLING_SHARE || share >= 1) return null;
+    const ms = (nowMs - beganMs) / share;
+    const before = known.get(kindOf(task)) ?? { ms: 0, count: 0 };
+    known.set(kindOf(task), { ms: before.ms + ms, count: before.count + 1 });
+    return ms;
+  });
+  const all = [...known.values()].reduce((sum, { ms, count }) => ({ ms: sum.ms + ms, count: sum.count + count }), { ms: 0, count: 0 });
   if (all.count === 0) return null;
   const left = tasks.reduce((sum, task, at) => {
-    const { ms, count } = spent.get(kindOf(task)) ?? all;
-    return sum + (1 - (progress[at] as number)) * (ms / count);
+    const { ms, count } = known.get(kindOf(task)) ?? all;
+    return sum + (1 - (progress[2 * at] as number)) * (running[at] ?? ms / count);
   }, 0);
   return left / workers;
 }

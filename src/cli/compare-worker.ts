@@ -16,7 +16,7 @@ export interface CellTask {
   readonly traces: string;
   readonly learnFirst: boolean;
   readonly keepChanges: number;
-  /** Of all tasks: how far each is, from 0 to 1; `at` is this one's place. */
+  /** Two numbers of each task: how far it is, from 0 to 1, and when it began, in ms of the Unix epoch; `at` is this one's place. */
   readonly progress: Float64Array;
   readonly at: number;
 }
@@ -56,10 +56,11 @@ async function collected(rows: AsyncIterable<TraceRequest>): Promise<readonly Tr
 export default async function run(task: CellTask): Promise<CellAnswer> {
   const { scenario, policy, seed, traces, learnFirst, referenceRuns, keepChanges, progress, at } = task;
   const beganMs = performance.now();
+  progress[2 * at + 1] = performance.timeOrigin + beganMs;
   try {
     const open = openIn(traces);
     const onProgress = (share: number) => {
-      progress[at] = share;
+      progress[2 * at] = share;
     };
     const result =
       policy === null

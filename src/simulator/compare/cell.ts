@@ -35,6 +35,7 @@ export async function runCell(
       ...(keepChanges === 0 ? {} : { onDecision: (record) => changes.add(record) }),
     });
     while (simulation.step(STRIDE)) onProgress?.((at + shareOf(simulation.nowMs, run)) / runs.length);
+    onProgress?.((at + 1) / runs.length);
     return simulation.result();
   });
   const figures = sumOf(results);
