@@ -28,7 +28,13 @@ function inSignals(endpoint: Endpoint, rule: IntentRule): IntentRule {
 }
 
 /** What the count should be by our own decision, one of it per replica: how an autoscaler of any kind can follow a policy of ours. */
-const FOLLOW: IntentRule = { signal: "tidegate_desired_replicas", level: 1, of: "perReplica", total: true };
+const follow = ({ name }: Endpoint): IntentRule => ({
+  signal: "tidegate_desired_replicas",
+  level: 1,
+  of: "perReplica",
+  total: true,
+  labels: { endpoint: name },
+});
 
 function ownIntent(endpoint: Endpoint): { readonly intent: Intent; readonly lost: readonly string[] } {
   const [pool] = endpoint.pools;
@@ -62,10 +68,10 @@ function ownIntent(endpoint: Endpoint): { readonly intent: Intent; readonly lost
         policies: [{ type: "Pods", value: Math.max(1, base.max), periodMs: 15_000 }],
       };
       return {
-        intent: { ...base, rules: [FOLLOW], tolerance: 0, scaleUp: atOnce, scaleDown: atOnce },
+        intent: { ...base, rules: [follow(endpoint)], tolerance: 0, scaleUp: atOnce, scaleDown: atOnce },
         lost: [
           ...more,
-          `Policy ${policy.kind} is not a target on a metric: this follows tidegate_desired_replicas, which the running controller serves on /metrics.`,
+          `Policy ${policy.kind} is not a target on a metric: this follows tidegate_desired_replicas, which the running controller serves on /metrics and tidegate bridge to the cluster.`,
         ],
       };
     }

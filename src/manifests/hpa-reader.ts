@@ -142,10 +142,10 @@ function fromIntent({ name, namespace, target, min, max, rules, tolerance, scale
   return { document: { apiVersion: API_VERSION, kind: KIND, metadata: { name, namespace }, spec }, lost };
 }
 
-function metricOf({ signal, level, of, total }: IntentRule) {
+function metricOf({ signal, level, of, total, labels }: IntentRule) {
   if (signal === "cpu" || signal === "memory")
     return { type: "Resource", resource: { name: signal, target: { type: "Utilization", averageUtilization: Math.round(level) } } };
-  const metric = { name: signal };
+  const metric = { name: signal, ...(labels === undefined ? {} : { selector: { matchLabels: labels } }) };
   if (of === "perReplica" && total)
     return { type: "External", external: { metric, target: { type: "AverageValue", averageValue: quantity(level) } } };
   if (of === "perReplica") return { type: "Pods", pods: { metric, target: { type: "AverageValue", averageValue: quantity(level) } } };

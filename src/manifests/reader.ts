@@ -12,6 +12,8 @@ export interface IntentRule {
   readonly of: "perReplica" | "endpoint";
   /** The reading is one number for the whole endpoint, not one of each replica. */
   readonly total?: true;
+  /** Labels that pick one of several readings of that name. */
+  readonly labels?: Readonly<Record<string, string>>;
   /** A PromQL expression where the source states one. */
   readonly query?: string;
 }
