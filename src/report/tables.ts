@@ -40,9 +40,11 @@ ${rows.map(({ atMs, at }) => {
 
 /** Each change of the count with the policy's own sentences. */
 export function explanations(scenario: string, { policy, changes }: Standing): Html {
-  const list = changes?.list ?? [];
-  const left = (changes?.count ?? 0) - list.length;
-  return html`<details class="why" id="${idOf("why", scenario, policy)}"><summary>Why: ${changes?.count ?? 0} changes of ${policy}${left > 0 ? `, ${list.length} of them shown` : ""}</summary>
+  if (changes === null)
+    return html`<p class="about" id="${idOf("why", scenario, policy)}">It knows what will arrive: there are no reasons to read.</p>`;
+  const { list } = changes;
+  const left = changes.count - list.length;
+  return html`<details class="why" id="${idOf("why", scenario, policy)}"><summary>Why: ${changes.count} changes of ${policy}${left > 0 ? `, ${list.length} of them shown` : ""}</summary>
 ${list.length === 0 ? html`<p>It never changed the number of replicas.</p>` : null}<ol>
 ${list.map(({ atMs, pool, from, to, why }, at) => html`<li id="${idOf("change", scenario, policy, at)}"><span class="when">${clock(atMs)}</span> <b>${from} → ${to}</b>${pool === "default" ? null : ` ${pool}`}<ul>${why.map((sentence) => html`<li>${sentence}</li>`)}</ul></li>`)}
 </ol></details>`;

@@ -8,6 +8,12 @@ const shipped = parseScenarios({ file: "scenarios.yaml", text: readFileSync(file
 const named = (name: string): Scenario => shipped.find((scenario) => scenario.name === name)!;
 const parse = (text: string) => parseScenarios({ file: "s.yaml", text });
 
+it("reads the example that users start from", () => {
+  const text = readFileSync(new URL("../../../examples/compare/scenarios.yaml", import.meta.url), "utf8");
+  const names = parseScenarios({ file: "scenarios.yaml", text }).map(({ name }) => name);
+  expect(names).toEqual(["recorded", "launch", "trouble", "nights"]);
+});
+
 it("reads the scenarios that figures are reported on", () => {
   expect(shipped).toHaveLength(19);
   expect(named("chat-4d")).toMatchObject({
