@@ -31,9 +31,10 @@ await build({
   jsxImportSource: "preact",
   logLevel: "warning",
 });
-// What is neither TypeScript nor a test's: pages, protocol definitions.
+// What is neither TypeScript nor a test's: pages, protocol definitions. The console's styles are in its bundle.
 for (const file of readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })) {
-  if (/\.(html|proto)$/.test(file) && !file.includes("fixtures")) cpSync(join(root, "src", file), join(out, "dist", file));
+  if (/\.(html|proto|css|js)$/.test(file) && !/fixtures|console.*\.css$/.test(file))
+    cpSync(join(root, "src", file), join(out, "dist", file));
 }
 for (const file of ["bin", "examples", "README.md", "CHANGELOG.md", "LICENSE"])
   cpSync(join(root, file), join(out, file), { recursive: true });

@@ -18,6 +18,13 @@ it("runs its verbs from an installed package", () => {
   expect(run("import", join(installed, "examples", "hpa-gpu-utilization.yaml")).stdout).toContain("kind: hpa");
 });
 
+it("compares policies on worker threads and writes the report", () => {
+  const report = join(home, "report.html");
+  const { status, stderr } = run("compare", "--policy", "static:3", "--only", "step", "--seeds", "1", "--workers", "1", "--html", report);
+  expect({ status, stderr }).toMatchObject({ status: expect.toBeOneOf([0, 99]) });
+  expect(readFileSync(report, "utf8")).toContain("static:3");
+}, 60_000);
+
 it("carries no tests, no sources and nothing that only a checkout needs", () => {
   const files = readdirSync(installed, { recursive: true, encoding: "utf8" }).filter((file) => !file.startsWith("node_modules"));
   expect(files.filter((file) => /\.test\.|fixture|(?<!\.d)\.ts$/.test(file) && !file.startsWith("examples"))).toEqual([]);
