@@ -1,6 +1,15 @@
+import { isAbsolute, join } from "node:path";
+import { openTrace } from "../load/index.ts";
 import type { Ms } from "../model/index.ts";
-import type { SimulationOptions } from "../simulator/index.ts";
-import { busyMs, columnsOf } from "../simulator/index.ts";
+import {
+  busyMs,
+  columnsOf,
+  type OpenTrace,
+  type Scenario,
+  type ScenarioRun,
+  type SimulationOptions,
+  scenarioRun,
+} from "../simulator/index.ts";
 import type { TraceRequest } from "../traces/index.ts";
 import type { DataFacts, Stage } from "../tuner/index.ts";
 
@@ -73,4 +82,66 @@ export function withFleetReady(options: SimulationOptions): SimulationOptions {
   }
   const initial = Math.min(pool.max, Math.max(pool.min, Math.ceil(busy / FIRST_MS / FIRST_UTILIZATION)));
   return { ...options, pools: { ...options.pools, [pool.name]: { ...simulated, initial } } };
+}
+
+/** Share of what is before a scenario's split that is tuned on; the rest of it chooses. */
+const TRAIN_SHARE = 2 / 3;
+/** Lucks of siblings that choose, away from those that are tuned on. */
+const VALIDATION_SEED = 1_000;
+
+const files = new Map<string, Promise<readonly TraceRequest[]>>();
+
+function openIn(folder: string): OpenTrace {
+  return (file) => {
+    const path = file === "builtin" || isAbsolute(file) ? file : join(folder, file);
+    const known = files.get(path) ?? collected(openTrace(path));
+    files.set(path, known);
+    return known;
+  };
+}
+
+async function collected(rows: AsyncIterable<TraceRequest>): Promise<readonly TraceRequest[]> {
+  const all: TraceRequest[] = [];
+  for await (const row of rows) all.push(row);
+  return all;
+}
+
+/**
+ * A scenario's requests for a stage. With a split: what is before it is tuned on and chooses, what is after it tests; without: siblings of
+ * the shape, of other luck to choose than to tune on, and the shape itself to test.
+ */
+export async function scenarioStage(
+  scenario: Scenario,
+  stage: Stage,
+  seed: number,
+  traces: string,
+): Promise<{ readonly runs: readonly ScenarioRun[]; readonly stretch: Partial<SimulationOptions> }> {
+  const { splitMs } = scenario;
+  if (stage === "test") return { runs: await scenarioRun(scenario, "report", seed, openIn(traces)), stretch: {} };
+  if (splitMs === null) {
+    const own = stage === "validation" ? seed + VALIDATION_SEED : seed;
+    return { runs: await scenarioRun(scenario, "tune", own, openIn(traces)), stretch: {} };
+  }
+  const middleMs = splitMs * TRAIN_SHARE;
+  const warmupMs = stage === "train" ? Math.min(WARMUP_MS, WARMUP_SHARE * splitMs) : middleMs;
+  const durationMs = stage === "train" ? middleMs : splitMs;
+  return { runs: await scenarioRun(scenario, "tune", seed, openIn(traces)), stretch: { warmupMs, durationMs, splitMs: null } };
+}
+
+export async function scenarioFacts(scenario: Scenario, traces: string): Promise<Readonly<Record<Stage, DataFacts>>> {
+  const factsFor = async (stage: Stage): Promise<DataFacts> => {
+    const { runs, stretch } = await scenarioStage(scenario, stage, 1, traces);
+    let requests = 0;
+    let lengthMs = 0;
+    for (const { rows, fromMs, untilMs } of runs) {
+      const [from, to] = [stretch.warmupMs ?? fromMs, stretch.durationMs ?? untilMs ?? Number.POSITIVE_INFINITY];
+      for (const { arrivalMs } of rows) {
+        if (arrivalMs >= to) break;
+        if (arrivalMs >= from) requests++;
+        lengthMs = Math.max(lengthMs, arrivalMs - from);
+      }
+    }
+    return { requests, lengthMs };
+  };
+  return { train: await factsFor("train"), validation: await factsFor("validation"), test: await factsFor("test") };
 }

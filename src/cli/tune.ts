@@ -1,15 +1,20 @@
 import { createHash } from "node:crypto";
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { Endpoint } from "../model/index.ts";
-import type { Job, PolicyDocument, Scored, Tuned, TuneProgress } from "../tuner/index.ts";
+import type { Endpoint, Objective } from "../model/index.ts";
+import type { Scenario } from "../simulator/index.ts";
+import type { DataFacts, Job, PolicyDocument, Scored, Stage, Tuned, TuneProgress } from "../tuner/index.ts";
 import type { WriteFormat } from "./documents.ts";
 import { EXIT } from "./exit.ts";
 import type { SimulateFlags } from "./simulate-setup.ts";
 import { seed } from "./trace-output.ts";
+import type { TuneAnswer, TuneCase, TuneTask } from "./tune-worker.ts";
 
 interface Flags {
   readonly trace: readonly string[];
   readonly fromHistory?: string;
+  readonly scenarios?: string;
+  readonly only?: string;
+  readonly traces?: string;
   readonly state: string;
   readonly endpoint?: string;
   readonly policy?: string;
@@ -51,10 +56,13 @@ export function tuneCommand(): Command {
     .description(
       "Find the settings of a policy that cost least at the objective, on recorded traffic, and show them on traffic not tuned on.",
     )
-    .argument("<config...>", "tidegate.yaml, with the manifest beside it that is to be tuned")
+    .argument("[config...]", "tidegate.yaml, with the manifest beside it that is to be tuned")
     .option("--trace <file>", "traffic: CSV, JSONL (.gz too), Parquet or builtin; may be repeated, then all count", listed, [])
     .option("--from-history <endpoint>", "traffic that the controller recorded of an endpoint")
     .option("--state <folder>", "state folder of the controller, for --from-history", ".tidegate")
+    .option("--scenarios <file>", "tune --policy on the scenarios of a file instead, as `compare` reads it")
+    .option("--only <names>", "only these scenarios, such as step,ramp")
+    .option("--traces <folder>", "where trace files that scenarios name are; the scenario file's own folder otherwise")
     .option("--endpoint <name>", "which endpoint, where the config has several")
     .option("--policy <name>", "tune another policy for it, from its documented default: hpa-waiting, keda, kpa, slo … as in `compare`")
     .option("--overlay <k>", "lay so many copies of the trace over each other", above0, 1)
@@ -84,26 +92,40 @@ what the result is judged by. Exit codes: 0 ok, 1 failure, 2 usage, a config or 
 
 async function run(files: readonly string[], flags: Flags): Promise<number> {
   const { TidegateError } = await import("../model/index.ts");
+  if (flags.scenarios !== undefined) return search(await scenarioSetting(flags.scenarios, flags), flags);
+  if (files.length === 0) throw new TidegateError("usage", "there is no endpoint to tune for; give a config, or --scenarios FILE");
   if (flags.trace.length === 0 && flags.fromHistory === undefined)
     throw new TidegateError("usage", "there is no traffic to tune on; give --trace FILE or --from-history ENDPOINT");
   for (const name of [...files, ...flags.trace])
     if (name === "-") throw new TidegateError("usage", "tune reads its files several times, so none can be standard input; give a file");
   const history = flags.fromHistory === undefined ? null : await recorded(flags.fromHistory, flags.state, flags.seed);
   try {
-    return await tuneOn([...flags.trace, ...(history === null ? [] : [history.file])], files, flags);
+    const traces = [...flags.trace, ...(history === null ? [] : [history.file])];
+    return await search(await traceSetting(traces, files, flags), flags);
   } finally {
     history?.remove();
   }
 }
 
-async function tuneOn(traces: readonly string[], files: readonly string[], flags: Flags): Promise<number> {
-  const [{ simulationOf }, tuner, { TidegateError }, stages] = await Promise.all([
+/** What is tuned, and on what. */
+interface Setting {
+  readonly name: string;
+  readonly attainment: number;
+  readonly bounds: { readonly min: number; readonly max: number };
+  readonly subject: Subject;
+  readonly cases: readonly TuneCase[];
+  readonly facts: readonly Readonly<Record<Stage, DataFacts>>[];
+  /** All that a run depends on beside its job, for `--resume`. */
+  readonly key: unknown;
+}
+
+async function traceSetting(traces: readonly string[], files: readonly string[], flags: Flags): Promise<Setting> {
+  const [{ simulationOf }, { TidegateError }, { factsOf }] = await Promise.all([
     import("./simulate-setup.ts"),
-    import("../tuner/index.ts"),
     import("../model/index.ts"),
     import("./tune-stages.ts"),
   ]);
-  const cases = traces.map(
+  const each = traces.map(
     (trace): SimulateFlags => ({
       trace,
       overlay: flags.overlay,
@@ -120,7 +142,7 @@ async function tuneOn(traces: readonly string[], files: readonly string[], flags
       ...(flags.coldStartSigma === undefined ? {} : { coldStartSigma: flags.coldStartSigma }),
     }),
   );
-  const setups = await Promise.all(cases.map((each) => simulationOf(files, each)));
+  const setups = await Promise.all(each.map((one) => simulationOf(files, one)));
   const [{ options, warnings }] = setups as [(typeof setups)[number]];
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   const { endpoint } = options;
@@ -130,17 +152,67 @@ async function tuneOn(traces: readonly string[], files: readonly string[], flags
       "usage",
       `endpoint ${endpoint.name} has ${endpoint.pools.length} pools; tune finds settings for endpoints of one`,
     );
-  const subject = await subjectOf(files, endpoint, flags.policy);
-  const knobs = tuner.knobsOf({ policy: subject.policy, metrics: subject.metrics, bounds: { min: pool.min, max: pool.max } });
+  return {
+    name: endpoint.name,
+    attainment: endpoint.objective.attainment,
+    bounds: { min: pool.min, max: pool.max },
+    subject: await subjectOf(files, endpoint, flags.policy),
+    cases: each.map((one) => ({ kind: "trace", files, flags: one })),
+    facts: setups.map((setup) => factsOf(setup.options)),
+    key: [each, endpoint, await sizesOf(traces)],
+  };
+}
+
+async function scenarioSetting(file: string, flags: Flags): Promise<Setting> {
+  const [{ parseScenarios }, { readFile, readText }, { dirname }, { TidegateError }, { scenarioFacts }] = await Promise.all([
+    import("../simulator/index.ts"),
+    import("./documents.ts"),
+    import("node:path"),
+    import("../model/index.ts"),
+    import("./tune-stages.ts"),
+  ]);
+  if (flags.policy === undefined) throw new TidegateError("usage", "scenarios have no policy of their own; name one with --policy");
+  const all = parseScenarios(readText(file, readFile));
+  const wanted = flags.only?.split(",").map((name) => name.trim());
+  for (const name of wanted ?? []) {
+    if (!all.some((scenario) => scenario.name === name))
+      throw new TidegateError("usage", `--only ${name} is no scenario of ${file}; there is ${all.map((one) => one.name).join(", ")}`);
+  }
+  const scenarios = wanted === undefined ? all : all.filter(({ name }) => wanted.includes(name));
+  const bounds = {
+    min: Math.max(...scenarios.map(({ replicas }) => replicas.min)),
+    max: Math.min(...scenarios.map(({ replicas }) => replicas.max)),
+  };
+  const [first] = scenarios as [Scenario];
+  const attainment = Math.max(...scenarios.map(({ objective }) => objective.attainment));
+  const traces = flags.traces ?? dirname(file);
+  return {
+    name: scenarios.map(({ name }) => name).join(", "),
+    attainment,
+    bounds,
+    subject: await familySubject(flags.policy, bounds, first.objective),
+    cases: scenarios.map((scenario) => ({ kind: "scenario", scenario, traces })),
+    facts: await Promise.all(scenarios.map((scenario) => scenarioFacts(scenario, traces))),
+    key: [scenarios, traces],
+  };
+}
+
+async function sizesOf(traces: readonly string[]): Promise<readonly (number | null)[]> {
+  const { existsSync, statSync } = await import("node:fs");
+  return traces.map((trace) => (existsSync(trace) ? statSync(trace).size : null));
+}
+
+async function search({ name, attainment, bounds, subject, cases, facts, key }: Setting, flags: Flags): Promise<number> {
+  const [tuner, { TidegateError }] = await Promise.all([import("../tuner/index.ts"), import("../model/index.ts")]);
+  const knobs = tuner.knobsOf({ policy: subject.policy, metrics: subject.metrics, bounds });
   if (knobs.length === 0)
     throw new TidegateError("usage", `policy ${String(subject.policy["kind"])} has nothing that tune can turn; name another with --policy`);
 
-  const facts = setups.map((setup) => stages.factsOf(setup.options));
   const leastOf = (stage: (typeof tuner.STAGES)[number]) => ({
     requests: Math.min(...facts.map((of) => of[stage].requests)),
     lengthMs: Math.max(...facts.map((of) => of[stage].lengthMs)),
   });
-  const book = await bookOf(flags.resume, [cases, subject.metrics, endpoint], traces);
+  const book = await bookOf(flags.resume, [key, subject.metrics]);
   const pooled = await poolOf(flags.workers);
   const line = progressOf();
   try {
@@ -148,7 +220,7 @@ async function tuneOn(traces: readonly string[], files: readonly string[], flags
       document: subject.policy,
       knobs,
       cases: cases.length,
-      attainment: endpoint.objective.attainment,
+      attainment,
       seeds: flags.seeds,
       budget: flags.candidates,
       seed: flags.seed,
@@ -158,7 +230,7 @@ async function tuneOn(traces: readonly string[], files: readonly string[], flags
           jobs.map(async (job) => {
             const known = book.get(job);
             if (known !== undefined) return known;
-            const scored = await pooled.run({ files, flags: cases[job.case] as SimulateFlags, metrics: subject.metrics, job });
+            const scored = await pooled.run({ on: cases[job.case] as TuneCase, metrics: subject.metrics, job });
             book.keep(job, scored);
             return scored;
           }),
@@ -166,7 +238,7 @@ async function tuneOn(traces: readonly string[], files: readonly string[], flags
       onProgress: line.show,
     });
     line.end();
-    await show(tuned, subject, endpoint, flags.output === "json" ? "json" : "yaml");
+    await show(tuned, subject, name, flags.output === "json" ? "json" : "yaml");
     return tuned.found.test.miss > 0 ? EXIT.objectiveMissed : EXIT.ok;
   } finally {
     line.end();
@@ -183,20 +255,24 @@ interface Subject {
   readonly notes: readonly string[];
 }
 
+const ofPolicy = (policy: PolicyDocument) => ("manifest" in policy ? policy["manifest"] : { policy });
+
+/** Another policy, from where its documentation or its file begins. */
+async function familySubject(wanted: string, bounds: Setting["bounds"], objective: Objective): Promise<Subject> {
+  const { contenderFor, readChoice } = await import("./compare-policies.ts");
+  const { policy, metrics = {} } = contenderFor(await readChoice(wanted), { bounds, objective });
+  const named = Object.entries(metrics).map(([from, to]) => `${from}: ${to}`);
+  return {
+    policy: policy as PolicyDocument,
+    metrics,
+    print: ofPolicy,
+    notes: named.length === 0 ? [] : [`The Endpoint needs spec.metrics: { ${named.join(", ")} }`],
+  };
+}
+
 async function subjectOf(files: readonly string[], endpoint: Endpoint, wanted: string | undefined): Promise<Subject> {
-  const ofPolicy = (policy: PolicyDocument) => ("manifest" in policy ? policy["manifest"] : { policy });
-  if (wanted !== undefined) {
-    const { contenderFor, readChoice } = await import("./compare-policies.ts");
-    const { min = 0, max = 1 } = endpoint.pools[0] ?? {};
-    const { policy, metrics = {} } = contenderFor(await readChoice(wanted), { bounds: { min, max }, objective: endpoint.objective });
-    const named = Object.entries(metrics).map(([from, to]) => `${from}: ${to}`);
-    return {
-      policy: policy as PolicyDocument,
-      metrics,
-      print: ofPolicy,
-      notes: named.length === 0 ? [] : [`The Endpoint needs spec.metrics: { ${named.join(", ")} }`],
-    };
-  }
+  const { min = 0, max = 1 } = endpoint.pools[0] ?? {};
+  if (wanted !== undefined) return familySubject(wanted, { min, max }, endpoint.objective);
   const { plainDocuments, readFile, readText } = await import("./documents.ts");
   const documents = (await Promise.all(files.map((file) => plainDocuments(readText(file, readFile))))).flat();
   const own = documents
@@ -218,13 +294,13 @@ async function subjectOf(files: readonly string[], endpoint: Endpoint, wanted: s
   return { policy: { kind: policy.kind, manifest }, metrics: endpoint.metrics, print: ofPolicy, notes: [] };
 }
 
-async function show(tuned: Tuned, subject: Subject, endpoint: Endpoint, format: WriteFormat): Promise<void> {
+async function show(tuned: Tuned, subject: Subject, endpoint: string, format: WriteFormat): Promise<void> {
   const [{ print, printDocuments }, { explainTuned }] = await Promise.all([import("./documents.ts"), import("../tuner/index.ts")]);
   const document = subject.print(tuned.document);
   for (const warning of tuned.warnings) process.stderr.write(`warning: ${warning}\n`);
   if (format === "json") {
     const { before, found, ablation, front, warnings, candidates } = tuned;
-    const report = { endpoint: endpoint.name, document, before, found, ablation, front, warnings, candidates };
+    const report = { endpoint, document, before, found, ablation, front, warnings, candidates };
     process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
     return;
   }
@@ -238,13 +314,12 @@ interface Book {
 }
 
 /** Runs that are over, kept in a file of JSON lines. A run is known by all that it depends on, so that a changed config runs anew. */
-async function bookOf(file: string | undefined, setting: unknown, traces: readonly string[]): Promise<Book> {
+async function bookOf(file: string | undefined, setting: unknown): Promise<Book> {
   if (file === undefined) return { get: () => undefined, keep: () => {} };
-  const { appendFileSync, existsSync, readFileSync, statSync } = await import("node:fs");
-  const sizes = traces.map((trace) => (existsSync(trace) ? statSync(trace).size : null));
+  const { appendFileSync, existsSync, readFileSync } = await import("node:fs");
   const keyOf = (job: Job) =>
     createHash("sha256")
-      .update(JSON.stringify([setting, sizes, job]))
+      .update(JSON.stringify([setting, job]))
       .digest("base64url");
   const known = new Map<string, Scored>();
   for (const line of existsSync(file) ? readFileSync(file, "utf8").split("\n") : []) {
@@ -276,8 +351,8 @@ async function poolOf(wanted: number | undefined) {
     maxQueue: Number.POSITIVE_INFINITY,
   });
   return {
-    async run(task: import("./tune-worker.ts").TuneTask): Promise<Scored> {
-      const answer = (await pool.run(task)) as import("./tune-worker.ts").TuneAnswer;
+    async run(task: TuneTask): Promise<Scored> {
+      const answer = (await pool.run(task)) as TuneAnswer;
       if ("trouble" in answer) throw new TidegateError(answer.trouble.code, answer.trouble.message);
       return answer.scored;
     },
