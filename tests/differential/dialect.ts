@@ -7,20 +7,37 @@ import { type Change, type DifferentialRunner, type DifferentialScenario, valueA
 export const runDialect: DifferentialRunner = (scenario) => Promise.resolve(changesOf(scenario));
 
 function changesOf(scenario: DifferentialScenario): readonly Change[] {
-  const { startReplicas, seconds, syncSeconds, readyAfterSeconds } = scenario;
-  const endpoint = endpointOf(scenario);
-  const policy = createPolicy(endpoint);
-  const names = [...new Set(scenario.values.map(({ name }) => name))];
+  const { seconds, syncSeconds } = scenario;
+  const moments = Array.from({ length: Math.floor(seconds / syncSeconds) + 1 }, (_, sync) => {
+    const at = sync * syncSeconds;
+    return { at, told: (name: string) => valueAt(scenario, name, at) };
+  });
+  return changesAt(scenario, moments, createPolicy(endpointOf(scenario)));
+}
+
+/** One sync: when, in seconds from the start, and what each metric was then. */
+export interface Moment {
+  readonly at: number;
+  told(name: string): { readonly value: number; readonly of: "pod" | "total" } | undefined;
+}
+
+/** What a policy makes of these very moments, on the pods that its own decisions make. */
+export function changesAt(
+  { startReplicas, readyAfterSeconds, values }: Pick<DifferentialScenario, "startReplicas" | "readyAfterSeconds" | "values">,
+  moments: readonly Moment[],
+  policy: ReturnType<typeof createPolicy>,
+): readonly Change[] {
+  const names = [...new Set(values.map(({ name }) => name))];
   let born = Array.from({ length: startReplicas }, () => -3600);
   let state: ReturnType<typeof policy.start> | undefined;
   const changes: Change[] = [{ at: 0, replicas: startReplicas }];
-  for (let at = 0, seq = 1; at <= seconds; at += syncSeconds, seq++) {
+  for (const [index, { at, told }] of moments.entries()) {
     const nowMs = (at + 7200) * 1000;
-    const replicas = born.map((second, index): Replica => {
+    const replicas = born.map((second, position): Replica => {
       const readyMs = (second + readyAfterSeconds + 7200) * 1000;
       const isReady = readyMs <= nowMs;
       return {
-        id: `pod-${index}`,
+        id: `pod-${position}`,
         pool: "default",
         state: isReady ? "ready" : "starting",
         ...(isReady ? {} : { stage: "load" as const }),
@@ -29,15 +46,15 @@ function changesOf(scenario: DifferentialScenario): readonly Change[] {
       };
     });
     const series = names.flatMap((name): readonly Series[] => {
-      const told = valueAt(scenario, name, at);
-      if (told === undefined) return [];
-      const sample = { atMs: nowMs, windowMs: 0, value: told.value };
+      const reading = told(name);
+      if (reading === undefined) return [];
+      const sample = { atMs: nowMs, windowMs: 0, value: reading.value };
       const of = (subject: Series["subject"]): Series => ({ name, subject, samples: [sample], latest: sample, fault: null });
-      if (told.of === "total") return [of({ kind: "external", labels: {} })];
+      if (reading.of === "total") return [of({ kind: "external", labels: {} })];
       return replicas.map(({ id }) => of({ kind: "replica", id }));
     });
     const observation: Observation = {
-      seq,
+      seq: index + 1,
       nowMs,
       cause: "tick",
       pools: { default: { wanted: born.length, reported: born.length, otherWriter: false } },
@@ -51,13 +68,13 @@ function changesOf(scenario: DifferentialScenario): readonly Change[] {
     const want = decision.wants["default"];
     if (want?.kind !== "scale" || want.replicas === born.length) continue;
     born = want.replicas > born.length ? [...born, ...Array<number>(want.replicas - born.length).fill(at)] : born.slice(0, want.replicas);
-    state = policy.settle(state, { seq, pool: "default", atMs: nowMs, result: "accepted" }).state;
+    state = policy.settle(state, { seq: index + 1, pool: "default", atMs: nowMs, result: "accepted" }).state;
     changes.push({ at, replicas: born.length });
   }
   return changes;
 }
 
-function endpointOf({ name, spec }: DifferentialScenario) {
+export function endpointOf({ name, spec }: DifferentialScenario) {
   const target = { apiVersion: "apps/v1", kind: "Deployment", name: "differential" };
   const { endpoints } = parseConfigDocuments(
     [
