@@ -26,7 +26,7 @@ const PRIOR_MISSES = 30;
 const PRIOR_SHARE = 0.002;
 const CORRECTION = { least: 0.6, most: 3 } as const;
 /** The share of the error budget that the replay may spend, by what of it was spent: the rest is for what the replay does not see. */
-const SHARE = { least: 0.35, most: 0.85, unspent: 0.95, perSpent: 0.45 } as const;
+const SHARE = { least: 0.5, most: 0.75, unspent: 0.8, perSpent: 0.25 } as const;
 /** Before anything ended it counts as spent to this part, for so many requests. */
 const PRIOR_SPENT = 0.6;
 const PRIOR_ENDED = 2_000;

@@ -178,7 +178,7 @@ export function learnBank(bank: Bank, toMs: Ms, workAt: (secondMs: Ms) => number
     }
     const cause = surprised && !excused ? ROWS.map((row) => answersFor(memoryOf(row), seen)) : [];
     for (let shadow = 0; shadow < SHADOWS; shadow++) {
-      const share = excused ? 0 : surprised ? (cause[Math.floor(shadow / HEADROOMS.length)] ?? 0) : 1;
+      const share = excused ? 0 : surprised ? (cause[Math.floor(shadow / HEADROOMS.length)] ?? 1) : 1;
       late[shadow] = (late[shadow] as number) * keep + share * ((lateNow[shadow] as number) - least);
       // What nobody could have avoided says nothing of anybody, and neither does the queue that it left.
       if (excused || surprised || least > 0.5 * work) queue[shadow] = 0;

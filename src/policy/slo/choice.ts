@@ -19,7 +19,8 @@ export interface Choice {
 
 /** Until so much was seen, a shadow is also judged by what its headroom and memory are worth in general. */
 const PRIOR_SECONDS = 1200;
-const PRIOR_FIXED = 0.003;
+/** A fixed count does not grow with what comes. */
+const PRIOR_FIXED = 0.008;
 /** A shadow must be so much cheaper than the one followed to be followed instead. */
 const WORTH_CHANGING = 0.98;
 

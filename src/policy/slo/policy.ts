@@ -124,7 +124,8 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
     const workAt = (secondMs: Ms) => (now.slots === null ? both(rate) : (bySecond.get(secondMs) ?? 0));
     bank = learnBank(bank, demand.toMs ?? now.nowMs, workAt, plant);
     const passedMs = before.bank.atMs === null || bank.atMs === null ? 0 : bank.atMs - before.bank.atMs;
-    if (now.slots !== null && passedMs > 0) {
+    // What is missed before a first replica that was asked for could be there says nothing.
+    if (now.slots !== null && passedMs > 0 && now.nowMs > bank.excusedUntilMs + horizonMs) {
       let work = 0;
       for (let atMs = before.bank.atMs as Ms; atMs < (bank.atMs as Ms); atMs += 1000) work += workAt(atMs);
       attainment = learnAttainment(attainment, now.slots, passedMs, now.nowMs, ready.length, work, bank.load, plant.lateness);
