@@ -4,6 +4,7 @@ import { type Clock, type Door, type Endpoint, type Fleet, type Log, TidegateErr
 import { createPlatform } from "../platforms/index.ts";
 import { createPolicy } from "../policy/index.ts";
 import { createCollector } from "../signals/index.ts";
+import type { Turn } from "./leadership-turn.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { createQuota } from "./quota.ts";
 import { type Runner, startRunner } from "./runner.ts";
@@ -22,6 +23,8 @@ export interface ControllerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
+  /** Where several controllers share the work: while it is our turn. Absent: there is no other one. */
+  readonly turn?: Turn;
 }
 
 /** The loops of all endpoints of one process. */
@@ -45,7 +48,8 @@ export interface Controller {
  */
 export async function startController(options: ControllerOptions): Promise<Controller> {
   const { endpoints, fleet, doors, stateFolder, clock, log, version } = options;
-  const history = openHistory(stateFolder);
+  const local = openHistory(stateFolder);
+  const history = options.turn?.history(local) ?? local;
   const metrics = createMetrics();
   const runners = new Map<string, Runner>();
   const startedAtMs = clock.now();
@@ -58,7 +62,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
   try {
     for (const endpoint of endpoints) {
       const policy = createPolicy(endpoint);
-      const platform = await createPlatform(endpoint, { stateFolder: join(stateFolder, platformFolder), clock, log });
+      const mayAct = options.turn === undefined ? {} : { mayAct: options.turn.leads };
+      const platform = await createPlatform(endpoint, { stateFolder: join(stateFolder, platformFolder), clock, log, ...mayAct });
       const collector = createCollector(endpoint, { clock, log, needs: policy.needs });
       const onLook = () => {
         for (const listener of listeners) listener(endpoint.name);

@@ -79,7 +79,8 @@ export function platformConformance(name: string, subject: ConformanceSubject): 
 
     rule("asking twice changes nothing", async (platform) => {
       const first = await ask(platform, 2);
-      const ids = (await platform.status()).replicas.map(({ id }) => id);
+      const asked = await statusWhen(platform, ({ pools }) => pools[pool]?.reported === 2);
+      const ids = asked.replicas.map(({ id }) => id);
       expect(await ask(platform, 2)).toBe(first);
       const status = await platform.status();
       expect(status.replicas.map(({ id }) => id)).toEqual(ids);

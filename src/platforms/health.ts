@@ -1,5 +1,6 @@
 import { get } from "node:http";
 import { get as getSecure } from "node:https";
+import { timeLimit } from "../http/index.ts";
 import { type Ms, messageOf } from "../model/index.ts";
 
 /** `refused`: nothing listens there. `said` is for people: `answered 503`, `connect ECONNREFUSED …`. */
@@ -14,16 +15,21 @@ export function askHealth(url: string, timeoutMs: Ms, signal: AbortSignal): Prom
       const code = error instanceof Error && "code" in error ? error.code : undefined;
       resolve({ healthy: false, status: null, refused: code === "ECONNREFUSED", said: messageOf(error) });
     };
+    const time = timeLimit(timeoutMs);
     try {
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+      const limit = AbortSignal.any([signal, time.signal]);
       const send = url.startsWith("https:") ? getSecure : get;
       const request = send(url, { agent: false, signal: limit, headers: { connection: "close" } }, (response) => {
+        time.clear();
         const status = response.statusCode ?? 0;
         response.on("error", () => {});
         response.destroy();
         resolve(status >= 200 && status < 300 ? { healthy: true } : { healthy: false, status, refused: false, said: `answered ${status}` });
       });
-      request.on("error", (error) => fail(limit.aborted && !signal.aborted ? new Error(`no answer within ${timeoutMs} ms`) : error));
+      request.on("error", (error) => {
+        time.clear();
+        fail(limit.aborted && !signal.aborted ? new Error(`no answer within ${timeoutMs} ms`) : error);
+      });
     } catch (error) {
       fail(error);
     }

@@ -6,6 +6,7 @@ export {
   isStatus,
   type KubernetesApi,
   KubernetesError,
+  type KubernetesList,
   type KubernetesObject,
 } from "./kubernetes/index.ts";
 export type { Platform, PlatformContext, PlatformFactory, PlatformReplica, PlatformStatus } from "./platform.ts";

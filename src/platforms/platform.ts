@@ -39,9 +39,13 @@ export interface Platform {
 
 export type PlatformFactory = (endpoint: Endpoint, context: PlatformContext) => Promise<Platform>;
 
-/** `stateFolder`: where a platform may remember what is its own, as files that survive a crash. */
+/**
+ * `stateFolder`: where a platform may remember what is its own, as files that survive a crash. `mayAct`: false at once when another
+ * controller leads; nothing may be changed then. Absent: there is no other one.
+ */
 export interface PlatformContext {
   readonly stateFolder: string;
   readonly clock: Clock;
   readonly log: Log;
+  readonly mayAct?: () => boolean;
 }

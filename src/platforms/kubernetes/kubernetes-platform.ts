@@ -48,9 +48,10 @@ export async function kubernetesPlatform(endpoint: Endpoint, context: PlatformCo
   try {
     for (const { name } of endpoint.pools) {
       const { port, drainTimeoutMs } = spec;
+      const mayAct = context.mayAct ?? (() => true);
       const namespace = spec.namespace ?? endpoint.namespace;
       const target = targetOf(endpoint, spec, name);
-      pools.set(name, await scaledPool({ pool: name, target, namespace, port, drainTimeoutMs, api, clock, log, changed }));
+      pools.set(name, await scaledPool({ pool: name, target, namespace, port, drainTimeoutMs, api, clock, log, mayAct, changed }));
     }
   } catch (error) {
     free();

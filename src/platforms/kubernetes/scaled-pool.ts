@@ -34,6 +34,8 @@ export interface ScaledPoolOptions {
   readonly api: KubernetesApi;
   readonly clock: Clock;
   readonly log: Log;
+  /** Asked before each write. */
+  readonly mayAct: () => boolean;
   changed(): void;
 }
 
@@ -64,7 +66,7 @@ const scaleAgainMs: Ms = 1_000;
 const trustMs: Ms = 5_000;
 const goneVisibleMs: Ms = 60_000;
 /** A pod that was let go and still lives after this time was not chosen: it serves again. */
-const reclaimMs: Ms = 30_000;
+const reclaimMs: Ms = 10_000;
 const eventsEveryMs: Ms = 10_000;
 
 /**
@@ -232,7 +234,13 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
 
   // ── what is done ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  function mustLead(): void {
+    if (options.mayAct()) return;
+    throw new TidegateError("platform/busy", `${what}: another controller leads by now, this one acts no more`, { retryable: true });
+  }
+
   async function mark(pod: Pod, as: Mark): Promise<boolean> {
+    mustLead();
     const marked = await markPod(api, pod, as, clock.now());
     if (marked === null) return false;
     take(marked);
@@ -242,6 +250,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
   /** @returns false when somebody else was quicker */
   async function write(to: number): Promise<boolean> {
     if (to === count.replicas) return true;
+    mustLead();
     const from = count.replicas;
     const written = await writeScale(api, paths.scale, from, to);
     if (written.kind === "changed") {
@@ -279,7 +288,10 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
       const newestFirst = back.sort((a, b) => (drainingSince(b) ?? 0) - (drainingSince(a) ?? 0));
       let left = more;
       for (const pod of newestFirst) if (left > 0 && (await mark(pod, "none"))) left--;
-      return (await write(count.replicas + left)) ? "accepted" : "conflict";
+      if (!(await write(count.replicas + left))) return "conflict";
+      // Their controller has not deleted these yet; with the count raised again it has no reason to.
+      for (const pod of pods().filter(isReleased).slice(0, left)) await mark(pod, "none");
+      return "accepted";
     }
     const live = pods().filter(isLive).length;
     const chosen = victims(drain).slice(0, Math.max(0, Math.min(live, wanted()) - replicas));
@@ -384,6 +396,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
         return;
       }
     }
+    if (!options.mayAct()) return;
     const late = pods().filter((pod) => isHeld(pod) && nowMs - (drainingSince(pod) ?? nowMs) > options.drainTimeoutMs);
     for (const { metadata } of late) {
       log("warn", `${metadata.name} still had requests in flight after ${options.drainTimeoutMs} ms of draining: ended`, {
