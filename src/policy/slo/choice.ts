@@ -1,7 +1,7 @@
 import type { Ms } from "../../model/index.ts";
 import { type Bank, COUNTS, HEADROOMS, KNOWING, SHADOWS } from "./bank.ts";
 import { FULL } from "./lateness.ts";
-import { distrustOf, openRows, ROWS, type Row, wordsOf } from "./rows.ts";
+import { distrustOf, ROWS, type Row, wantedBy, wordsOf } from "./rows.ts";
 
 export interface Choice {
   readonly index: number;
@@ -68,7 +68,7 @@ export function choose(
     headroom,
     by: wordsOf(row),
     replicas: (bank.cost[index] as number) / Math.max(1, bank.costSeconds),
-    work: headroom * openRows(bank.known, 1, coldStartMs).wants(row, at, nowMs),
+    work: headroom * wantedBy(row, at, bank.known, nowMs, coldStartMs),
   };
 }
 

@@ -88,27 +88,7 @@ export function openRows(known: Known, scale: number, coldStartMs: Ms) {
           calm: known.surges.calm * scale,
           past: known.surges.past.map((surge) => ({ ...surge, peak: surge.peak * scale })),
         };
-  const peakOf = (row: number) => peaks[row]?.value[0] ?? 0;
-  /** Whoever cannot know yet remembers all, so that it is not judged by what it did in ignorance. */
-  const wants = (row: Row, at: number, nowMs: Ms): number => {
-    switch (row.kind) {
-      case "hold":
-        return peakOf(at);
-      case "rise":
-        return Math.min(peakOf(MEMORIES_MS.indexOf(row.memoryMs as (typeof MEMORIES_MS)[number])), peakOf(SHORTISH) + peakOf(at));
-      case "season": {
-        const thenMs = nowMs - row.periodMs;
-        const then = highestBetween(days, thenMs - SLOT_MS / 2, thenMs + coldStartMs + SLOT_MS);
-        return then === null ? peakOf(LONG) : Math.max(peakOf(SHORTISH), then);
-      }
-      case "recurrence": {
-        const next = nextSurge(surges);
-        if (next === null) return peakOf(LONG);
-        const comes = surges.open || (nowMs + coldStartMs >= next.fromMs && nowMs <= next.toMs);
-        return comes ? Math.max(peakOf(SHORT), next.peak) : peakOf(SHORT);
-      }
-    }
-  };
+  const wants = (row: Row, at: number, nowMs: Ms) => wantedBy(row, at, { peaks, days, surges }, nowMs, coldStartMs);
   return {
     /** Takes in a second's work. @param seen seconds seen so far, with this one */
     add(work: number, seen: number): void {
@@ -139,6 +119,28 @@ export function openRows(known: Known, scale: number, coldStartMs: Ms) {
     has: (at: number): number => ready[at]?.value[0] ?? 0,
     close: (): Known => ({ fast, slow, recent, step, peaks, ready, days, surges, record }),
   };
+}
+
+/** The level that a row wants to be able to carry. `at`: its index. Whoever cannot know yet remembers all, not to be judged by ignorance. */
+export function wantedBy(row: Row, at: number, known: Pick<Known, "peaks" | "days" | "surges">, nowMs: Ms, coldStartMs: Ms): number {
+  const peakOf = (index: number) => known.peaks[index]?.value[0] ?? 0;
+  switch (row.kind) {
+    case "hold":
+      return peakOf(at);
+    case "rise":
+      return Math.min(peakOf(MEMORIES_MS.indexOf(row.memoryMs as (typeof MEMORIES_MS)[number])), peakOf(SHORTISH) + peakOf(at));
+    case "season": {
+      const thenMs = nowMs - row.periodMs;
+      const then = highestBetween(known.days, thenMs - SLOT_MS / 2, thenMs + coldStartMs + SLOT_MS);
+      return then === null ? peakOf(LONG) : Math.max(peakOf(SHORTISH), then);
+    }
+    case "recurrence": {
+      const next = nextSurge(known.surges);
+      if (next === null) return peakOf(LONG);
+      const comes = known.surges.open || (nowMs + coldStartMs >= next.fromMs && nowMs <= next.toMs);
+      return comes ? Math.max(peakOf(SHORT), next.peak) : peakOf(SHORT);
+    }
+  }
 }
 
 /** How long a row remembers: what comes again later than that finds it as unprepared as the first time. */

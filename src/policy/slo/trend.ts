@@ -9,6 +9,8 @@ const THIRD = 12;
 const KEPT = 3 * THIRD;
 /** Standard errors by which a rise must be sure. */
 const SURE = 2;
+/** Of a rise within three minutes, what a ramp does not do within one. */
+const JUMP_SHARE = 0.75;
 /** No projection goes beyond so many times what is seen. */
 const MOST_TIMES = 3;
 
@@ -30,9 +32,17 @@ export function projected(recent: Recent, aheadMs: Ms): number {
   const [a, b] = [meanOf(first), meanOf(middle)];
   const variance = (squaresAround(first, a) + squaresAround(middle, b) + squaresAround(last, now)) / (KEPT - 3);
   const rise = Math.min(b - a, now - b) - SURE * Math.sqrt((2 * variance) / THIRD);
-  if (rise <= 0) return now;
+  if (rise <= 0 || isJump(recent)) return now;
   const thirds = 0.5 + aheadMs / (THIRD * STEP_MS);
   return Math.min(MOST_TIMES * now, now + rise * thirds);
+}
+
+/** Whether two neighbouring half minutes make up most of the rise: a jump in the middle minute rises in both minutes around it. */
+function isJump(recent: Recent): boolean {
+  const half = THIRD / 2;
+  const means = Array.from({ length: KEPT / half }, (_, at) => meanOf(recent.slice(at * half, (at + 1) * half)));
+  const total = (means.at(-1) as number) - (means[0] as number);
+  return means.slice(2).some((mean, at) => mean - (means[at] as number) > JUMP_SHARE * total);
 }
 
 const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
