@@ -1,7 +1,8 @@
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import type { CellResult, Estimate, FigureName, ReferenceCell, Scenario, ScenarioComparison, Standing } from "../simulator/index.ts";
 import type { PolicyChoice } from "./compare-policies.ts";
 import { EXIT } from "./exit.ts";
+import { wholeAbove0 } from "./numbers.ts";
 
 interface Flags {
   readonly scenarios?: string;
@@ -22,11 +23,6 @@ const KEPT_CHANGES = 80;
 /** Who is compared where nobody is named: what most people run today, and ours. */
 const DEFAULT_POLICIES = ["hpa-gpu", "hpa-running", "hpa-waiting", "keda", "kpa", "slo"] as const;
 
-const wholeAbove0 = (text: string) => {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError("It must be a whole number from 1 on.");
-  return value;
-};
 const listed = (text: string, before: readonly string[] | undefined) => [
   ...(before ?? []),
   ...text

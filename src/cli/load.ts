@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import type { LoadProgress, LoadReport, Percentiles } from "../load/index.ts";
 import type { Ms, Objective } from "../model/index.ts";
 import { EXIT } from "./exit.ts";
+import { above0, wholeAbove0 } from "./numbers.ts";
 
 interface Flags {
   readonly url: string;
@@ -21,16 +22,6 @@ interface Flags {
   readonly output: "table" | "json";
 }
 
-const above0 = (text: string) => {
-  const value = Number(text);
-  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number above 0.");
-  return value;
-};
-const wholeAbove0 = (text: string) => {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError("It must be a whole number from 1 on.");
-  return value;
-};
 const share = (text: string) => {
   const value = Number(text);
   if (!(value > 0 && value < 1)) throw new InvalidArgumentError("It must be a share between 0 and 1, such as 0.99.");

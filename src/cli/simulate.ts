@@ -1,24 +1,13 @@
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import type { Endpoint, Ms } from "../model/index.ts";
 import type { Changes, Course, Figures, SimulationResult } from "../simulator/index.ts";
 import { EXIT } from "./exit.ts";
+import { above0, from0, wholeFrom0 } from "./numbers.ts";
 import type { SimulateFlags } from "./simulate-setup.ts";
-import { seed } from "./trace-output.ts";
 
 /** Changes that a picture keeps. */
 const KEPT_CHANGES = 400;
 const STRIDE = 20_000;
-
-const above0 = (text: string) => {
-  const value = Number(text);
-  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number above 0.");
-  return value;
-};
-const from0 = (text: string) => {
-  const value = Number(text);
-  if (!(value >= 0) || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number of at least 0.");
-  return value;
-};
 
 export function simulateCommand(): Command {
   return new Command("simulate")
@@ -28,7 +17,7 @@ export function simulateCommand(): Command {
     .option("--endpoint <name>", "which endpoint, where the config has several")
     .option("--policy <name>", "another policy instead: by name as in `compare`, static:N, or FILE.yaml")
     .option("--overlay <k>", "lay so many copies of the trace over each other", above0, 1)
-    .option("--seed <n>", "of everything random", seed, 1)
+    .option("--seed <n>", "of everything random", wholeFrom0, 1)
     .option("--from <d>", "leave out what arrives before, such as 15m; time begins there", "0s")
     .option("--to <d>", "leave out what arrives from there on")
     .option("--warmup <d>", "figures leave out the beginning", "0s")
@@ -37,7 +26,7 @@ export function simulateCommand(): Command {
     .option("--gpu <type>", "on which GPU; the pools' own otherwise")
     .option("--cold-start <d>", "from request to ready, the median; told by the config otherwise, else 90s")
     .option("--cold-start-sigma <x>", "its spread (lognormal); 0 is always the same", from0)
-    .option("--initial <n>", "replicas ready when it begins; the minimum otherwise", seed)
+    .option("--initial <n>", "replicas ready when it begins; the minimum otherwise", wholeFrom0)
     .option("--patience <d>", "clients leave after so long without a first token")
     .option("--no-gateway", "no gateway of ours is in the path: the policy sees only what engines report")
     .addOption(new Option("-o, --output <format>", "of the figures").choices(["table", "json", "csv"]).default("table"))

@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import type { Ms } from "../model/index.ts";
 import type { TraceRequest } from "../traces/index.ts";
 
@@ -15,12 +15,6 @@ export const withOutput = (command: Command): Command =>
     .addOption(
       new Option("--format <format>", "what to write; told by the name of --out otherwise (csv unless .jsonl)").choices(["csv", "jsonl"]),
     );
-
-export const seed = (text: string) => {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("It must be a whole number from 0 on.");
-  return value;
-};
 
 /** @throws TidegateError `usage` naming the flag */
 export async function duration(text: string, flag: string): Promise<Ms> {

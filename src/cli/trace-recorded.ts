@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { TidegateError } from "../model/index.ts";
-import { duration, type OutFlags, seed, withOutput, write } from "./trace-output.ts";
+import { wholeFrom0 } from "./numbers.ts";
+import { duration, type OutFlags, withOutput, write } from "./trace-output.ts";
 
 /** Verbs that make a trace of recorded traffic: what was, as far as sums tell it. */
 export function recordedCommands(): Command[] {
@@ -10,7 +11,7 @@ export function recordedCommands(): Command[] {
         .description("Make a trace of what an endpoint's own history recorded, second by second.")
         .argument("<endpoint>")
         .option("--state <folder>", "state folder of the controller", ".tidegate")
-        .option("--seed <n>", "of times within a second and of answer lengths", seed, 1),
+        .option("--seed <n>", "of times within a second and of answer lengths", wholeFrom0, 1),
     ).action(fromHistory),
     withOutput(
       new Command("from-prometheus")
@@ -23,7 +24,7 @@ export function recordedCommands(): Command[] {
         .option("--prompt-tokens <promql>", "series by le: requests by prompt tokens within {step}")
         .option("--output-tokens <promql>", "series by le: requests by output tokens within {step}")
         .option("--bearer-token-env <name>", "environment variable that holds the server's bearer token")
-        .option("--seed <n>", "of arrivals and sizes", seed, 1),
+        .option("--seed <n>", "of arrivals and sizes", wholeFrom0, 1),
     ).action(fromPrometheus),
   ];
 }

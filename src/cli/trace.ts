@@ -1,14 +1,10 @@
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import type { Ms } from "../model/index.ts";
 import type { GenerateOptions, Shape, TokenSummary, TraceRequest, TraceSummary } from "../traces/index.ts";
-import { duration, type OutFlags, type Rows, seed, withOutput, write } from "./trace-output.ts";
+import { above0, wholeFrom0 } from "./numbers.ts";
+import { duration, type OutFlags, type Rows, withOutput, write } from "./trace-output.ts";
 import { recordedCommands } from "./trace-recorded.ts";
 
-const above0 = (text: string) => {
-  const value = Number(text);
-  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number above 0.");
-  return value;
-};
 const traceArgument = ["<trace>", 'a CSV or JSONL file (.gz too), a Parquet file, "-" for standard input, or "builtin"'] as const;
 
 export function traceCommand(): Command {
@@ -33,7 +29,7 @@ export function traceCommand(): Command {
         .description("Lay shifted copies of a trace over each other: more traffic of the same shape. Time is never squeezed.")
         .argument(...traceArgument)
         .requiredOption("--copies <k>", "how many, the trace itself included; 0.5 keeps half of it", above0)
-        .option("--seed <n>", "of offsets and sizes", seed, 1),
+        .option("--seed <n>", "of offsets and sizes", wholeFrom0, 1),
     ).action(async (file: string, flags: OutFlags & { copies: number; seed: number }) => {
       const { overlayStream } = await import("../traces/index.ts");
       await write(overlayStream(await rowsOf(file), flags.copies, flags.seed), flags);
@@ -77,10 +73,10 @@ export function traceCommand(): Command {
         .option("--for <d>", "on-off: length of a burst", "8m")
         .option("--jitter <d>", "on-off: a burst comes so much earlier or later at most", "0s")
         .option("--weekends <x>", "diurnal: factor of Saturday and Sunday", above0, 1)
-        .option("--bursts <n>", "diurnal: a day", (text) => seed(text), 0)
+        .option("--bursts <n>", "diurnal: a day", wholeFrom0, 0)
         .option("--cv <x>", "variation of gaps; 1 is Poisson, more is burstier", above0, 1)
         .option("--sizes <trace>", "draw token sizes from its rows; from 700 real conversations otherwise")
-        .option("--seed <n>", "of everything random", seed, 1),
+        .option("--seed <n>", "of everything random", wholeFrom0, 1),
     ).action(generateTrace),
   );
   for (const command of recordedCommands()) trace.addCommand(command);

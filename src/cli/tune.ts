@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import type { Endpoint, Objective } from "../model/index.ts";
 import type { Scenario } from "../simulator/index.ts";
 import type { DataFacts, Job, PolicyDocument, Scored, Stage, Tuned, TuneProgress } from "../tuner/index.ts";
 import type { WriteFormat } from "./documents.ts";
 import { EXIT } from "./exit.ts";
+import { above0, from0, wholeAbove0, wholeFrom0 } from "./numbers.ts";
 import type { SimulateFlags } from "./simulate-setup.ts";
-import { seed } from "./trace-output.ts";
 import type { TuneAnswer, TuneCase, TuneTask } from "./tune-worker.ts";
 
 interface Flags {
@@ -34,21 +34,6 @@ interface Flags {
   readonly output: WriteFormat | "table";
 }
 
-const wholeAbove0 = (text: string) => {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError("It must be a whole number from 1 on.");
-  return value;
-};
-const above0 = (text: string) => {
-  const value = Number(text);
-  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number above 0.");
-  return value;
-};
-const from0 = (text: string) => {
-  const value = Number(text);
-  if (!(value >= 0) || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number of at least 0.");
-  return value;
-};
 const listed = (text: string, before: readonly string[]) => [...before, text];
 
 export function tuneCommand(): Command {
@@ -75,7 +60,7 @@ export function tuneCommand(): Command {
     .option("--no-gateway", "no gateway of ours is in the path: the policy sees only what engines report")
     .option("--candidates <n>", "settings to try in the search", wholeAbove0, 100)
     .option("--seeds <n>", "runs of each, with luck of their own", wholeAbove0, 2)
-    .option("--seed <n>", "of the search; the same seed finds the same settings", seed, 1)
+    .option("--seed <n>", "of the search; the same seed finds the same settings", wholeFrom0, 1)
     .option("--workers <n>", "threads; one for each core otherwise. What is found is the same with any number", wholeAbove0)
     .option("--resume <file>", "keep every run in this file, and do not run again what is in it")
     .addOption(new Option("-o, --output <format>", "of what was found").choices(["yaml", "json"]).default("yaml"))

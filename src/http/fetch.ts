@@ -1,4 +1,5 @@
 import { type ErrorCode, type Ms, messageOf, TidegateError } from "../model/index.ts";
+import { timeLimit } from "./time-limit.ts";
 
 export interface FetchOptions {
   /** Gives up when it aborts; its reason is then thrown as it is. */
@@ -29,14 +30,14 @@ const refusals: Readonly<Partial<Record<ErrorCode, ErrorCode>>> = {
 export async function fetchText(url: string | URL, options: FetchOptions): Promise<string> {
   const { code, timeoutMs, signal, maxBytes = 32 * 1024 * 1024, fetchFn = fetch } = options;
   const { address, login } = partsOf(url);
-  const timeout = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs))); // takes whole milliseconds only
+  const limit = timeLimit(timeoutMs);
   let text: string;
   let status: number;
   try {
     const response = await fetchFn(address, {
       method: options.method ?? "GET",
       headers: { ...login, ...options.headers },
-      signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+      signal: signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]),
       redirect: "follow",
       ...(options.body === undefined ? {} : { body: options.body }),
     });
@@ -52,11 +53,13 @@ export async function fetchText(url: string | URL, options: FetchOptions): Promi
         cause: error,
       });
     }
-    const why = timeout.aborted ? `no answer within ${Math.ceil(timeoutMs)} ms` : reasonOf(error);
+    const why = limit.signal.aborted ? `no answer within ${Math.ceil(timeoutMs)} ms` : reasonOf(error);
     throw new TidegateError(code, `${address} cannot be reached (${why}); check that it runs and that the address is right`, {
       retryable: true,
       cause: error,
     });
+  } finally {
+    limit.clear();
   }
   if (status >= 200 && status < 300) return text;
   const said = text.trim().slice(0, 300);

@@ -1,4 +1,5 @@
 import { type Dispatcher, request } from "undici";
+import { timeLimit } from "../http/index.ts";
 import { type Ms, messageOf } from "../model/index.ts";
 
 /** What of an answer matters here. */
@@ -19,21 +20,25 @@ export async function exchange(
   options: { readonly headers: Readonly<Record<string, string>>; readonly body: string; readonly timeoutMs: Ms },
 ): Promise<Answer> {
   const { headers, body, timeoutMs } = options;
-  const signal = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs)));
-  const asked = request(url, { dispatcher, method: "POST", headers, body, signal });
-  asked.catch(() => {}); // where time was over first
-  const response = await Promise.race([asked, aborted(signal)]);
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > mostBytes) {
-      response.body.destroy();
-      throw new RangeError(`the answer is larger than ${mostBytes / 1024 / 1024} MiB`);
+  const { signal, clear } = timeLimit(timeoutMs);
+  try {
+    const asked = request(url, { dispatcher, method: "POST", headers, body, signal });
+    asked.catch(() => {}); // where time was over first
+    const response = await Promise.race([asked, aborted(signal)]);
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > mostBytes) {
+        response.body.destroy();
+        throw new RangeError(`the answer is larger than ${mostBytes / 1024 / 1024} MiB`);
+      }
+      chunks.push(chunk);
     }
-    chunks.push(chunk);
+    return { status: response.statusCode, body: Buffer.concat(chunks).toString("utf8") };
+  } finally {
+    clear();
   }
-  return { status: response.statusCode, body: Buffer.concat(chunks).toString("utf8") };
 }
 
 /** Rejects when the signal aborts: undici heeds it only once it is connected, and a host that does not answer never is. */
