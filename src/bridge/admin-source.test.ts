@@ -20,6 +20,7 @@ const desired = (more: Partial<DesiredAnswer["endpoints"][0]> = {}, said: Partia
       pools: [{ name: "default", target: null, gpu: "a100", min: 0, max: 9, current: 2, desired: 3 }],
       desiredAtMs: 999_000,
       held: 0,
+      replicas: ["a", "b"],
       ...more,
     },
   ],

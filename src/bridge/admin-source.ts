@@ -14,6 +14,7 @@ const desiredEndpoint = z.object({
   ),
   desiredAtMs: z.number().nullable(),
   held: z.number().nullable(),
+  replicas: z.array(z.string()),
 });
 const desiredAnswer = z.object({ atMs: z.number(), speed: z.number().positive(), endpoints: z.array(desiredEndpoint) });
 const subject = z.discriminatedUnion("kind", [
@@ -118,6 +119,7 @@ export function adminSource(options: AdminSourceOptions): Source {
           metrics,
           pools: endpoint.pools.map(({ desired, ...pool }) => ({ ...pool, desired: timed(desired) })),
           held: isFresh(silentMs) ? endpoint.held : null,
+          replicas: endpoint.replicas,
         };
       });
     },

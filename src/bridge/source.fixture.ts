@@ -51,4 +51,5 @@ export const llama: FollowedEndpoint = {
   metrics: { dcgm_gpu_utilization: "gpu_utilization" },
   pools: [pool("default", 4, 1, 10)],
   held: 0,
+  replicas: ["llm-0", "llm-1", "other-0"],
 };

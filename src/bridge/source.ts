@@ -27,6 +27,8 @@ export interface FollowedEndpoint {
   readonly pools: readonly FollowedPool[];
   /** Requests held at the gateway; null: nobody knows. */
   readonly held: number | null;
+  /** Replicas that there are readings of. */
+  readonly replicas: readonly string[];
 }
 
 export interface Reading extends Timed {

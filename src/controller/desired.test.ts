@@ -48,9 +48,10 @@ it("says of each pool what it is, has and should have, and nothing of what is no
   expect(unknown).toMatchObject({ name: "chat", namespace: "llm", desiredAtMs: null, held: null });
   expect(unknown.pools).toMatchObject([{ ...pool, current: null, desired: null }]);
   const status = { pools: { default: { wanted: 2, reported: 2, otherWriter: false } }, replicas: [] };
-  const series = [gauge("held", { kind: "endpoint" }, 4)];
+  const replica = { kind: "replica" as const, id: "r1" };
+  const series = [gauge("held", { kind: "endpoint" }, 4), gauge("running", replica, 1), gauge("waiting", replica, 1)];
   const known = desiredView(endpoint, { status, desired: { default: 3 }, desiredAtMs: 99_000, series, nowMs: 100_000 });
-  expect(known).toMatchObject({ held: 4, pools: [{ ...pool, current: 2, desired: 3 }] });
+  expect(known).toMatchObject({ held: 4, replicas: ["r1"], pools: [{ ...pool, current: 2, desired: 3 }] });
   const later = { status, desired: { default: 3 }, desiredAtMs: 99_000, series, nowMs: 90_001 + endpoint.staleAfterMs };
   expect(desiredView(endpoint, later).held).toBeNull();
 });

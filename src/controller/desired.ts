@@ -42,6 +42,7 @@ export function desiredView(endpoint: Endpoint, { status, desired, desiredAtMs, 
     })),
     desiredAtMs,
     held: isFresh && typeof held.value === "number" ? held.value : null,
+    replicas: [...new Set(series.flatMap(({ subject }) => (subject.kind === "replica" ? [subject.id] : [])))],
   };
 }
 

@@ -112,6 +112,8 @@ export interface DesiredView {
   readonly desiredAtMs: Ms | null;
   /** Requests held at the gateway; null: nobody knows. */
   readonly held: number | null;
+  /** The replicas that there are readings of: whom a follower may ask about. */
+  readonly replicas: readonly string[];
 }
 
 /** As `GET /api/v1/desired` and its events say it; an event holds the endpoints that have just been looked at. */

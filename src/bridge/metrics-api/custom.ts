@@ -64,8 +64,9 @@ async function ofPods(
   passes: LabelTest,
   source: Source,
 ): Promise<readonly Item[]> {
+  const concerned = endpoints.filter(({ replicas }) => replicas.some((id) => chosen.has(id)));
   const asked = await Promise.allSettled(
-    endpoints.map(async (endpoint) => ({ endpoint, readings: await source.readings(endpoint.name, signalOf(endpoint, metric)) })),
+    concerned.map(async (endpoint) => ({ endpoint, readings: await source.readings(endpoint.name, signalOf(endpoint, metric)) })),
   );
   const items = new Map<string, Reading>();
   for (const answer of asked) {

@@ -210,6 +210,14 @@ it("external metrics are another's unless asked for", async () => {
   expect(await hpa(external)).toMatchObject({ status: 404 });
 });
 
+it("asks only those endpoints that have readings of the selected pods", async () => {
+  const { hpa, source } = await start();
+  source.endpoints = [llama, { ...llama, name: "qwen", replicas: ["qwen-0"] }];
+  source.readings.set("llama/held", [ofReplica("llm-0", 1)]);
+  source.readings.set("qwen/held", [ofReplica("llm-1", 2)]);
+  expect((await hpa(`${inNamespace}/pods/*/held?labelSelector=app%3Dllm`)).body).toMatchObject({ items: [{ value: "1" }] });
+});
+
 it("answers ServiceUnavailable while the controller is away", async () => {
   const { hpa, source } = await start();
   source.unreachable = true;

@@ -73,6 +73,8 @@ export async function startMetricsApi(options: MetricsApiOptions): Promise<Metri
       // A resumed session would bring a certificate back whose authority may have gone.
       secureOptions: constants.SSL_OP_NO_TICKET,
       requestTimeout: 30_000,
+      // Longer than the API server's transport keeps an idle connection (90 s), so that it is never closed under a request.
+      keepAliveTimeout: 120_000,
       headersTimeout: 10_000,
     },
     (request, response) => void answer(request, response),

@@ -62,9 +62,12 @@ const runs = SCENARIOS.map(
   }),
 );
 
+const target = "target";
+const pods = Array.from({ length: 100 }, (_, pod) => `${target}-${pod}`);
+
 /** What each scenario says at this moment, counted from the first time that its metric was read; after its end nothing. */
 const source: Source = {
-  endpoints: () => runs.map(({ namespace }) => ({ name: namespace, namespace, metrics: {}, pools: [], held: null })),
+  endpoints: () => runs.map(({ namespace }) => ({ name: namespace, namespace, metrics: {}, pools: [], held: null, replicas: pods })),
   readings: async (endpoint, metric) => {
     const run = runs.find(({ namespace }) => namespace === endpoint) as Run;
     const atMs = performance.timeOrigin + performance.now();
@@ -74,13 +77,12 @@ const source: Source = {
     run.reads.push({ atMs, ...told });
     const timed = { value: told.value, atMs, windowMs: 0 };
     if (told.of === "total") return [{ subject: { kind: "endpoint" }, ...timed }];
-    return Array.from({ length: 100 }, (_, pod) => ({ subject: { kind: "replica" as const, id: `${target}-${pod}` }, ...timed }));
+    return pods.map((id) => ({ subject: { kind: "replica" as const, id }, ...timed }));
   },
   onChange: () => () => {},
   connected: () => true,
   close() {},
 };
-const target = "target";
 
 let plane: Plane;
 let bridge: Bridge;

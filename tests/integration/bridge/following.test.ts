@@ -15,9 +15,10 @@ const deployment = "llm-inference-deployment";
 const fake = fakeSource([llama]);
 /** Of every pod of the Deployment; the bridge picks those that the HPA asks about. */
 let utilization: number | null = 60;
+let known: readonly string[] = [];
 const source = {
   ...fake.source,
-  endpoints: () => fake.state.endpoints.map((one) => ({ ...one, pools: one.pools.map(now) })),
+  endpoints: () => fake.state.endpoints.map((one) => ({ ...one, pools: one.pools.map(now), replicas: known })),
   readings: async (_endpoint: string, signal: string) =>
     signal !== "gpu_utilization" || utilization === null
       ? []
@@ -100,6 +101,7 @@ it("examples/hpa-gpu-utilization.yaml gets its per-pod metric as written", async
   const file = fileURLToPath(new URL("../../../examples/hpa-gpu-utilization.yaml", import.meta.url));
   const manifest = parse(readFileSync(file, "utf8"));
   const { name } = manifest.metadata;
+  known = await waitFor("the pods", podNames, (names) => names.length === 2);
   await plane.apply(hpaPath(name), manifest);
   const average = async () => (await plane.admin.ask<Hpa>({ path: hpaPath(name) })).status?.currentMetrics?.[0]?.pods?.current.averageValue;
   await waitFor("the metric in the HPA's status", average, (value) => value === "60");
