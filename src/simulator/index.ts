@@ -27,7 +27,6 @@ export {
   describeScenario,
   type Estimate,
   endpointOf,
-  estimate,
   FIGURE_NAMES,
   FIGURES,
   type FigureName,

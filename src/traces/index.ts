@@ -7,4 +7,4 @@ export { randomStreams, type Uniform } from "./random.ts";
 export { type RecordedSizes, type RecordedStretch, resample } from "./resample.ts";
 export { summarize, type TokenSummary, TraceSummarizer, type TraceSummary } from "./summarize.ts";
 export type { TokenSizes, TraceRequest } from "./trace.ts";
-export { csvHeader, csvLine, formatCsvTrace, jsonLine, OPTIONAL_COLUMNS, type OptionalColumn, optionalColumns } from "./write.ts";
+export { csvHeader, csvLine, formatCsvTrace, jsonLine, type OptionalColumn, optionalColumns } from "./write.ts";

@@ -5,8 +5,8 @@
 export { endpointUnder } from "./endpoint.ts";
 export { explainTuned } from "./explain.ts";
 export { FAMILIES, type Family, familyOf, type Situation } from "./families.ts";
-export { type Knob, type PolicyDocument, placeOf, valueAtPlace, withValues } from "./knob.ts";
+export type { Knob, PolicyDocument } from "./knob.ts";
 export { type KnobsOf, knobsOf } from "./knobs.ts";
-export { isBetterOutcome, type Outcome, outcomeOf, paretoFront, type Scored } from "./outcome.ts";
+export type { Outcome, Scored } from "./outcome.ts";
 export { type Ablation, type Job, STAGES, type Stage, type Tuned, type TuneOptions, type TuneProgress, tune } from "./tune.ts";
-export { type DataFacts, warningsOf } from "./warn.ts";
+export type { DataFacts } from "./warn.ts";

@@ -17,4 +17,4 @@ export { type Course, courseOf, isMet, reportedFigures } from "./outcome.ts";
 export { type ReferenceCell, runReferences } from "./reference-cell.ts";
 export { type Contender, endpointOf, simulationOf } from "./setup.ts";
 export { type Estimate, estimate, studentQuantile } from "./statistics.ts";
-export { busyMs, busyReplicas } from "./work.ts";
+export { busyMs } from "./work.ts";
