@@ -77,11 +77,8 @@ async function live(endpoint: Endpoint, trace: readonly TraceRequest[], seed: nu
     { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, NODE_OPTIONS: `--import ${loopDelay}`, TIDEGATE_LOOP_DELAY: delays } },
   );
   const ended = new Promise((resolve) => up.on("close", resolve));
-  const view = async () => {
-    const answer = await fetch(`http://127.0.0.1:${adminPort}/api/v1/view`);
-    return ((await answer.json()) as ControllerView).endpoints[0];
-  };
-  const now = async () => ((await (await fetch(`http://127.0.0.1:${adminPort}/api/v1/view`)).json()) as ControllerView).atMs;
+  const whole = async () => (await (await fetch(`http://127.0.0.1:${adminPort}/api/v1/view`)).json()) as ControllerView;
+  const view = async () => (await whole()).endpoints[0];
   const own = monitorEventLoopDelay({ resolution: 5 });
   try {
     for (;;) {
@@ -90,11 +87,14 @@ async function live(endpoint: Endpoint, trace: readonly TraceRequest[], seed: nu
     }
     // What starting has left behind is over.
     await sleep(3000);
+    // The loop's ticks lie to the trace as they do in the simulator, whose first is at 0.
+    const waiting = await whole();
+    await sleep(Math.max(0, ((waiting.endpoints[0]?.nextAtMs ?? waiting.atMs) - waiting.atMs) / speed));
     own.enable();
     const startedMs = Date.now();
     const before = (await view())?.cost.replicaHours ?? Number.NaN;
     const clock = realClock(speed);
-    const beganMs = await now();
+    const beganMs = (await whole()).atMs;
     const lastMs = trace.at(-1)?.arrivalMs ?? 0;
     const after = sleep(lastMs / speed).then(async () => (await view())?.cost.replicaHours ?? Number.NaN);
     const report = await runLoad({ url: `http://127.0.0.1:${port}`, model: endpoint.model, trace, clock, seed });

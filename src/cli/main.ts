@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { adviseCommand } from "./advise.ts";
 import { bridgeCommand } from "./bridge.ts";
 import { calibrateCommand } from "./calibrate.ts";
 import { compareCommand } from "./compare.ts";
@@ -63,6 +64,7 @@ for (const command of [
   compareCommand(),
   tuneCommand(),
   calibrateCommand(),
+  adviseCommand(),
   validateCommand(),
   importCommand(),
   exportCommand(),

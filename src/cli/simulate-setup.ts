@@ -1,10 +1,11 @@
 import { type Config, parseConfigFiles } from "../config/index.ts";
-import { type EngineProfile, findProfile, GPUS, PROFILES } from "../engine/index.ts";
+import { type EngineProfile, findProfile, GPUS, isProfileFile, PROFILES } from "../engine/index.ts";
 import { openTrace } from "../load/index.ts";
 import { type Endpoint, formatDuration, type Ms, type Pool, parseDuration, TidegateError } from "../model/index.ts";
 import { busyMs, type Distribution, defaultEngine, type SimulationOptions } from "../simulator/index.ts";
 import { overlayEach, slice, type TraceRequest } from "../traces/index.ts";
 import { readFile, readText } from "./documents.ts";
+import { readProfile } from "./profile-file.ts";
 import { duration } from "./trace-output.ts";
 
 export interface SimulateFlags {
@@ -148,6 +149,7 @@ function commandFlag({ platform }: Endpoint, flag: string): string | undefined {
 function profileOf(endpoint: Endpoint, pool: Pool, flags: SimulateFlags): EngineProfile {
   const gpu = flags.gpu ?? commandFlag(endpoint, "--gpu") ?? (Object.hasOwn(GPUS, pool.gpu.toLowerCase()) ? pool.gpu : undefined);
   const named = flags.profile ?? commandFlag(endpoint, "--profile");
+  if (named !== undefined && isProfileFile(named)) return readProfile(named);
   if (named !== undefined) return named.includes("/") ? findProfile(named, flags.gpu) : findProfile(named, gpu);
   const model = endpoint.model.toLowerCase();
   const known = PROFILES.find((profile) => model.includes(profile.model.toLowerCase()));
