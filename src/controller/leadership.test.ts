@@ -39,6 +39,7 @@ function fakeServer(clock: FakeClock) {
       return kept as Answer;
     },
     watch: () => Promise.reject(new Error("not used")),
+    skewMs: () => 0,
     close() {},
   };
   return server;

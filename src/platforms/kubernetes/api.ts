@@ -1,4 +1,4 @@
-import { type ErrorCode, TidegateError } from "../../model/index.ts";
+import { type ErrorCode, type Ms, TidegateError } from "../../model/index.ts";
 import type { KubernetesObject, Status } from "./objects.ts";
 
 export interface ApiRequest {
@@ -31,6 +31,8 @@ export interface KubernetesApi {
    * @throws KubernetesError, also between events when the connection breaks
    */
   watch<Item extends KubernetesObject>(request: ApiRequest): Promise<AsyncIterable<WatchEvent<Item>>>;
+  /** The server's clock less this machine's, by its last answer: exact to a second. */
+  skewMs(): Ms;
   /** Closes idle connections. */
   close(): void;
 }

@@ -79,6 +79,8 @@ function httpApi(
   const secure = base.protocol === "https:";
   const agents = { ask: newAgent(secure, 8), watch: newAgent(secure, Number.POSITIVE_INFINITY) };
 
+  let skewMs = 0;
+
   /** Resolves with the answer's head; rejects when there is none. */
   async function send(request: ApiRequest, agent: Agent | PlainAgent, signal: AbortSignal): Promise<IncomingMessage> {
     const body = request.body === undefined ? null : Buffer.from(JSON.stringify(request.body));
@@ -97,7 +99,12 @@ function httpApi(
         method: request.method ?? "GET",
       });
       outgoing.on("socket", (socket) => socket.setKeepAlive(true, 30_000));
-      outgoing.on("response", resolve);
+      const askedAtMs = Date.now();
+      outgoing.on("response", (response) => {
+        const saidMs = Date.parse(response.headers.date ?? "");
+        if (!Number.isNaN(saidMs)) skewMs = saidMs + 500 - (askedAtMs + Date.now()) / 2;
+        resolve(response);
+      });
       outgoing.on("error", reject);
       outgoing.end(body ?? undefined);
     });
@@ -173,6 +180,7 @@ function httpApi(
         }
       })();
     },
+    skewMs: () => skewMs,
     close() {
       agents.ask.destroy();
       agents.watch.destroy();

@@ -38,6 +38,7 @@ function setUp(
         }
       })();
     },
+    skewMs: () => 0,
     close() {},
   };
   const seen: string[] = [];
@@ -86,6 +87,7 @@ it("lists in pages, and gives them as one list", async () => {
       return { metadata: { resourceVersion: "7", continue: last ? "" : "more" }, items: [item(last ? "b" : "a", 1)] } as Answer;
     },
     watch: () => new Promise(() => {}),
+    skewMs: () => 0,
     close() {},
   };
   const following = follow<KubernetesObject>({
@@ -141,6 +143,7 @@ it("does not take a slow listener for a silent server, and pulls nothing meanwhi
           yield { type: "ADDED", object: item(`p${++pulled}`, pulled + 1) } as unknown as WatchEvent<Item>;
         }
       })(),
+    skewMs: () => 0,
     close() {},
   };
   const following = follow<KubernetesObject>({

@@ -5,8 +5,8 @@ import type { Provisioning } from "./provisioning.ts";
 import { NEVER_SEEN, replicaState, type Seen } from "./replica-state.ts";
 
 const nowMs = 1_000_000;
-const look = (pod: Pod, more: { seen?: Seen; draining?: boolean; provisioning?: Provisioning | null; nowMs?: number } = {}) =>
-  replicaState({ pod, seen: NEVER_SEEN, draining: false, provisioning: null, nowMs, ...more });
+const look = (pod: Pod, more: { seen?: Seen; drainingSinceMs?: number | null; provisioning?: Provisioning | null; nowMs?: number } = {}) =>
+  replicaState({ pod, seen: NEVER_SEEN, drainingSinceMs: null, provisioning: null, nowMs, ...more });
 const engine = (part: Partial<ContainerStatus>): ContainerStatus => ({ name: "engine", ready: false, restartCount: 0, ...part });
 const scheduled = is("PodScheduled", "True", 110);
 const notReady = is("Ready", "False", 110);
@@ -160,7 +160,11 @@ it("takes a container that was started anew as starting", () => {
 });
 
 it("drains on our word before Kubernetes knows of it", () => {
-  expect(look(examplePod(), { draining: true }).told).toMatchObject({ state: "draining", readiness: { status: true } });
+  expect(look(examplePod(), { drainingSinceMs: 900_000 }).told).toMatchObject({
+    state: "draining",
+    readiness: { status: true },
+    entered: { draining: 900_000 },
+  });
 });
 
 it("keeps since when a trouble lasts", () => {

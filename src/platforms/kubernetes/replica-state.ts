@@ -17,8 +17,8 @@ export interface Told extends Omit<Replica, "id" | "pool"> {
 export interface Look {
   readonly pod: Pod;
   readonly seen: Seen;
-  /** Taken out of routing by us, and not ended yet. */
-  readonly draining: boolean;
+  /** When we took it out of routing; null: it is in. */
+  readonly drainingSinceMs: Ms | null;
   /** What node autoscalers said of the pod while it has no node. */
   readonly provisioning: Provisioning | null;
   readonly nowMs: Ms;
@@ -65,7 +65,7 @@ export function replicaState(look: Look): { readonly told: Told; readonly seen: 
     markStages(pod, enter, nowMs);
     enter(stage, nowMs);
   }
-  enter(state, state === "draining" ? nowMs : Math.max(nowMs, createdMs));
+  enter(state, state === "draining" ? (look.drainingSinceMs ?? nowMs) : nowMs);
   const troubleSince = trouble === undefined ? {} : { [trouble]: look.seen.troubleSince[trouble] ?? troubleMs(pod, trouble) ?? nowMs };
   const requests = requestsOf(pod);
   const told: Told = {
@@ -88,14 +88,14 @@ interface Judged {
   readonly message?: string;
 }
 
-function stateOf({ pod, draining, provisioning }: Look, served: boolean): Judged {
+function stateOf({ pod, drainingSinceMs, provisioning }: Look, served: boolean): Judged {
   const { name, deletionTimestamp } = pod.metadata;
   const disrupted = conditionOf(pod, "DisruptionTarget");
   const warned: Pick<Judged, "trouble" | "message"> =
     disrupted?.status === "True"
       ? { trouble: "spot-notice", message: `${name}: ${disrupted.message ?? disrupted.reason ?? "is disrupted"}` }
       : {};
-  if (deletionTimestamp !== undefined || draining) return { state: "draining", ...warned };
+  if (deletionTimestamp !== undefined || drainingSinceMs !== null) return { state: "draining", ...warned };
   const { phase, reason, message } = pod.status ?? {};
   if (phase === "Failed" || phase === "Succeeded") {
     const why = [reason, message].filter((text) => text !== undefined && text !== "").join(": ");

@@ -18,7 +18,7 @@ import {
 } from "./marks.ts";
 import { conditionOf, controllerOf, type KubernetesEvent, type KubernetesList, type Pod } from "./objects.ts";
 import { type Provisioning, provisioningOf } from "./provisioning.ts";
-import { NEVER_SEEN, replicaState, type Seen } from "./replica-state.ts";
+import { NEVER_SEEN, replicaState, type Seen, type Told } from "./replica-state.ts";
 import { findScale, nameOf, type ScalePaths } from "./resource.ts";
 import { type Count, readScale, writeScale } from "./scale-client.ts";
 import { urlOf } from "./url.ts";
@@ -97,6 +97,13 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
 
   const pods = () => [...known.values()].map(({ pod }) => pod);
   const wanted = () => Math.max(0, count.replicas - owed - pods().filter(isHeld).length);
+  /** The server's clock less ours; answers give whole seconds, so less than two count as none. */
+  const skewMs = () => {
+    const ms = Math.round(api.skewMs() + Date.now() - clock.now());
+    return Math.abs(ms) < 2_000 ? 0 : ms;
+  };
+  /** What stands in the cluster is in the server's time, so that controllers with different clocks agree on it. */
+  const serverNow = () => clock.now() + skewMs();
   const inTurn = <Result>(work: () => Promise<Result>): Promise<Result> => {
     const next = busy.then(work);
     busy = next.catch(() => {});
@@ -108,16 +115,14 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
   function look(pod: Pod, before: Known | undefined): void {
     const { name, uid } = pod.metadata;
     const provisioning = before?.provisioning ?? null;
-    const draining = drainingSince(pod);
     const { told, seen } = replicaState({
       pod,
       seen: before?.seen ?? NEVER_SEEN,
-      draining: draining !== null,
+      drainingSinceMs: drainingSince(pod),
       provisioning,
-      nowMs: clock.now(),
+      nowMs: serverNow(),
     });
-    if (draining !== null) Object.assign(told.entered, { draining: Math.min(draining, told.entered.draining ?? draining) });
-    const replica: PlatformReplica = { id: name, pool, url: urlOf(pod, options.port), ...told };
+    const replica: PlatformReplica = { id: name, pool, url: urlOf(pod, options.port), ...inOurTime(told, skewMs()) };
     known.set(uid, { pod, seen, told: replica, provisioning });
     gone.delete(name);
     const was = before?.told;
@@ -241,7 +246,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
 
   async function mark(pod: Pod, as: Mark): Promise<boolean> {
     mustLead();
-    const marked = await markPod(api, pod, as, clock.now());
+    const marked = await markPod(api, pod, as, serverNow());
     if (marked === null) return false;
     take(marked);
     return true;
@@ -270,7 +275,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
   function victims(drain: readonly string[]): readonly Pod[] {
     const live = pods().filter(isLive);
     const by = chooser();
-    if (by === "ordinal") return deletionOrder(live, by, clock.now());
+    if (by === "ordinal") return deletionOrder(live, by, serverNow());
     const served = ({ metadata }: Pod) => (known.get(metadata.uid)?.told.entered.ready === undefined ? 0 : 1);
     const named = ({ metadata }: Pod) => (drain.includes(metadata.name) ? 0 : 1);
     const born = ({ metadata }: Pod) => Date.parse(metadata.creationTimestamp);
@@ -333,19 +338,19 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     const current = pods().filter((pod) => !isOver(pod));
     const by = chooserOf(current);
     if (by === "unknown") return owed;
-    const order = deletionOrder(current, by, clock.now());
+    const order = deletionOrder(current, by, serverNow());
     const foreignFirst = order.findIndex((pod) => !isReleased(pod));
     const front = foreignFirst === -1 ? order.length : foreignFirst;
-    const overdue = pods().some((pod) => isReleased(pod) && clock.now() - (drainingSince(pod) ?? 0) > options.drainTimeoutMs);
+    const overdue = pods().some((pod) => isReleased(pod) && serverNow() - (drainingSince(pod) ?? 0) > options.drainTimeoutMs);
     return overdue ? owed : front;
   }
 
-  async function reclaim(nowMs: Ms): Promise<void> {
+  async function reclaim(): Promise<void> {
     const live = pods().filter((pod) => !isOver(pod));
     if (owed > 0 || live.length > count.replicas) return;
     for (const pod of live) {
       const sinceMs = releasedAt(pod);
-      if (sinceMs === null || nowMs - sinceMs < reclaimMs) continue;
+      if (sinceMs === null || serverNow() - sinceMs < reclaimMs) continue;
       log("warn", `${pod.metadata.name} was let go, but its controller deleted another one: it serves again`, {
         replica: pod.metadata.name,
       });
@@ -366,7 +371,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
         });
         const current = known.get(uid);
         if (current === undefined) continue;
-        current.provisioning = provisioningOf(list.items, nowMs);
+        current.provisioning = provisioningOf(list.items, serverNow());
         look(current.pod, current);
       } catch (error) {
         if (error instanceof TidegateError && error.code === "platform/refused") eventsDenied = true;
@@ -376,11 +381,11 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     }
   }
 
-  async function gates(nowMs: Ms): Promise<void> {
+  async function gates(): Promise<void> {
     for (const pod of pods()) {
       const status = gateWanted(pod);
       if (status === null || (status === "True" && conditionOf(pod, "ContainersReady")?.status !== "True")) continue;
-      await setGate(api, pod, status, nowMs);
+      await setGate(api, pod, status, serverNow());
     }
   }
 
@@ -397,15 +402,15 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
       }
     }
     if (!options.mayAct()) return;
-    const late = pods().filter((pod) => isHeld(pod) && nowMs - (drainingSince(pod) ?? nowMs) > options.drainTimeoutMs);
+    const late = pods().filter((pod) => isHeld(pod) && serverNow() - (drainingSince(pod) ?? serverNow()) > options.drainTimeoutMs);
     for (const { metadata } of late) {
       log("warn", `${metadata.name} still had requests in flight after ${options.drainTimeoutMs} ms of draining: ended`, {
         replica: metadata.name,
       });
     }
     await letGo(late.map(({ metadata }) => metadata.uid));
-    await reclaim(nowMs);
-    await gates(nowMs);
+    await reclaim();
+    await gates();
     await askEvents(nowMs);
   }
 
@@ -453,5 +458,17 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
       cancelTick();
       following.close();
     },
+  };
+}
+
+/** Times as the server states them, on our clock. */
+function inOurTime(told: Told, skewMs: Ms): Told {
+  if (skewMs === 0) return told;
+  const { readiness, trouble } = told;
+  return {
+    ...told,
+    entered: Object.fromEntries(Object.entries(told.entered).map(([what, atMs]) => [what, atMs - skewMs])),
+    readiness: readiness === null ? null : { ...readiness, sinceMs: readiness.sinceMs - skewMs },
+    ...(trouble === undefined ? {} : { trouble: { ...trouble, sinceMs: trouble.sinceMs - skewMs } }),
   };
 }

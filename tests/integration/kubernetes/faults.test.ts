@@ -90,6 +90,23 @@ it.each([
   });
 });
 
+it.each([60_000, -60_000])("cuts no drain short for a clock that is wrong by %i ms, and tells times on that clock", async (skewMs) => {
+  const name = skewMs > 0 ? "ahead" : "behind";
+  await applyWorkload(plane(), name, { replicas: 1 });
+  const first = await openPlatform(plane(), name, { drainTimeoutMs: 6_000 });
+  await statusWhen(first.platform, (status) => ready(status).length === 1);
+  await first.platform.scale("default", ask(0));
+  const drainingAtMs = Date.now();
+  await first.platform.close("leave");
+  const second = await openPlatform(plane(), name, { drainTimeoutMs: 6_000 }, skewMs);
+  const [replica] = (await second.platform.status()).replicas;
+  expect(replica).toMatchObject({ state: "draining" });
+  expect(Math.abs(replica!.entered.draining! - skewMs - drainingAtMs)).toBeLessThan(3_000);
+  await statusWhen(second.platform, (status) => status.replicas.some(({ state }) => state === "gone"), 15_000);
+  expect(Date.now() - drainingAtMs).toBeGreaterThan(4_000);
+  await second.platform.close("leave");
+});
+
 it("holds while the API server is down, and goes on by watch when it is back", async () => {
   await applyWorkload(plane(), "away", { replicas: 3 });
   const { platform, lines } = await openPlatform(plane(), "away");

@@ -90,11 +90,14 @@ export interface Opened {
   readonly lines: string[];
 }
 
-export async function openPlatform(plane: Plane, name: string, part: Partial<KubernetesPlatformSpec> = {}): Promise<Opened> {
+/** `skewMs`: how wrong our clock is. */
+export async function openPlatform(plane: Plane, name: string, part: Partial<KubernetesPlatformSpec> = {}, skewMs = 0): Promise<Opened> {
+  const real = realClock();
+  const clock = { ...real, now: () => real.now() + skewMs };
   const lines: string[] = [];
   const log: Log = (level, message) => lines.push(`${level} ${message}`);
   const endpoint = endpointOn(platformSpec(name, plane.kubeconfig, part));
-  return { platform: await createPlatform(endpoint, { stateFolder: "unused", clock: realClock(), log }), lines };
+  return { platform: await createPlatform(endpoint, { stateFolder: "unused", clock, log }), lines };
 }
 
 export const scaleOf = async (plane: Plane, name: string): Promise<number> =>
