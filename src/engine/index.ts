@@ -11,7 +11,6 @@ export {
 export {
   type FitError,
   fitProfile,
-  isDecodeOnly,
   type ProfileFacts,
   type ProfileFit,
   parseStretches,

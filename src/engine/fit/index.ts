@@ -1,3 +1,3 @@
 /** An engine's profile from what was measured of it. */
 export { type FitError, fitProfile, type ProfileFacts, type ProfileFit, type Residual } from "./fit.ts";
-export { isDecodeOnly, parseStretches, type Stretch } from "./stretch.ts";
+export { parseStretches, type Stretch } from "./stretch.ts";

@@ -104,7 +104,7 @@ const tokensOf = (trace: readonly TraceRequest[]) => trace.reduce((sum, { output
 
 it("a calibrated profile foretells the real replica: throughput within 15 %, p95 time to first token within 25 %", {
   timeout: 600_000,
-}, async () => {
+}, async ({ skip }) => {
   const throughput = { real: [] as number[], simulated: [] as number[] };
   const ttft = { real: [] as number[], simulated: [] as number[] };
   const lateMs: number[] = [];
@@ -129,20 +129,16 @@ it("a calibrated profile foretells the real replica: throughput within 15 %, p95
     ttft.real.push(light.ttftMs.p95 as number);
     ttft.simulated.push(simulated(profile, trace).ttft.p95Ms as number);
   }
-  const ratios = {
-    throughput: median(throughput.simulated) / median(throughput.real),
-    ttft: median(ttft.simulated) / median(ttft.real),
-  };
+  // Calibration and measurement of one slice lie next to each other, so that a machine that slows down slows both.
+  const ratioOf = (of: typeof ttft) => median(of.real.map((value, at) => (of.simulated[at] as number) / value));
+  const ratios = { throughput: ratioOf(throughput), ttft: ratioOf(ttft) };
   process.stdout.write(
     `throughput, tokens/s: ${median(throughput.simulated).toFixed(1)} simulated (${spread(throughput.simulated)}), ${median(throughput.real).toFixed(1)} real (${spread(throughput.real)}): ${ratios.throughput.toFixed(3)}\n` +
       `p95 TTFT at ${perSecond?.toFixed(1)} req/s, ms: ${median(ttft.simulated).toFixed(1)} simulated (${spread(ttft.simulated)}), ${median(ttft.real).toFixed(1)} real (${spread(ttft.real)}): ${ratios.ttft.toFixed(3)}\n` +
       `event loop of the load, p95 late: ${spread(lateMs)} ms\n`,
   );
   const isVoid = median(lateMs) > 0.1 * median(ttft.real) || Math.max(...throughput.real) / Math.min(...throughput.real) > 1.5;
-  if (isVoid) {
-    process.stdout.write("void: this machine was too busy; the real engine differed from itself by more than the bounds\n");
-    return;
-  }
+  if (isVoid) skip("void: this machine was too busy; the real engine differed from itself by more than the bounds");
   expect(ratios.throughput).toBeGreaterThan(0.85);
   expect(ratios.throughput).toBeLessThan(1.15);
   expect(ratios.ttft).toBeGreaterThan(0.75);
