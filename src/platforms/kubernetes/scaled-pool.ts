@@ -22,7 +22,7 @@ import { NEVER_SEEN, replicaState, type Seen, type Told } from "./replica-state.
 import { findScale, nameOf, type ScalePaths } from "./resource.ts";
 import { type Count, readScale, writeScale } from "./scale-client.ts";
 import { urlOf } from "./url.ts";
-import { boundAutoscaler, lastWriter, type OtherWriter, yieldTo } from "./writers.ts";
+import { boundAutoscaler, lastWriter, type OtherWriter, YIELD, yieldTo } from "./writers.ts";
 
 export interface ScaledPoolOptions {
   readonly pool: string;
@@ -219,11 +219,11 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     const name = [manager, autoscaler].filter((one) => one !== null).join(", by ") || "somebody else";
     writer = yieldTo(writer, name, autoscaler !== null, clock.now());
     foreign = true;
-    const wayOut =
-      autoscaler === null
-        ? `left alone for ${Math.round(writer.yieldMs / 1000)} s`
-        : `left alone while it is there: delete ${autoscaler}, or let Tidegate only recommend (dryRun: true)`;
-    log("warn", `${what}: ${name} set the count from ${from} to ${count.replicas}; ${wayOut}`, { pool, from, to: count.replicas });
+    log("warn", `${what}: ${name} set the count from ${from} to ${count.replicas}; ${leftAlone(writer)}`, {
+      pool,
+      from,
+      to: count.replicas,
+    });
     options.changed();
   }
 
@@ -263,7 +263,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
       return false;
     }
     takeCount(written.count, true);
-    writer = writer !== null && clock.now() >= writer.untilMs + 10 * writer.yieldMs ? null : writer;
+    writer = writer !== null && clock.now() >= writer.untilMs + YIELD.soonFactor * writer.yieldMs ? null : writer;
     log("info", `${what}: scaled from ${from} to ${to}`, { pool, from, to });
     options.changed();
     return true;
@@ -414,6 +414,15 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     await askEvents(nowMs);
   }
 
+  const atStart = await boundAutoscaler(api, target, namespace).catch((error) => {
+    following.close();
+    throw error;
+  });
+  if (atStart !== null) {
+    writer = yieldTo(null, atStart, true, clock.now());
+    log("warn", `${what}: ${atStart} sets its count; ${leftAlone(writer)}`, { pool });
+  }
+
   let cancelTick = () => {};
   const tickAgain = () => {
     if (closed) return;
@@ -460,6 +469,11 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     },
   };
 }
+
+const leftAlone = ({ autoscaler, yieldMs }: OtherWriter): string =>
+  autoscaler
+    ? "left alone while that autoscaler is there: delete it, or let Tidegate only recommend (dryRun: true)"
+    : `left alone for ${Math.round(yieldMs / 1000)} s`;
 
 /** Times as the server states them, on our clock. */
 function inOurTime(told: Told, skewMs: Ms): Told {

@@ -199,8 +199,12 @@ it("never writes against an HPA that is bound to the same target", async () => {
     (text) => text.includes("HorizontalPodAutoscaler bound set the count"),
   );
   expect(await platform.scale("default", ask(2))).toBe("conflict");
-  expect(await scaleOf(plane(), "bound")).toBe(5);
   await platform.close("leave");
+  const later = await openPlatform(plane(), "bound");
+  expect(later.lines.join("\n")).toContain("HorizontalPodAutoscaler bound sets its count");
+  expect(await later.platform.scale("default", ask(2))).toBe("conflict");
+  expect(await scaleOf(plane(), "bound")).toBe(5);
+  await later.platform.close("leave");
 });
 
 it("writes through conflicts: an object that changes all the time is still scaled", async () => {
@@ -243,5 +247,61 @@ it("closes and opens a pod's readiness gate with its drain", async () => {
   expect(await waitFor("not ready", readyCondition, (status) => status === "False")).toBe("False");
   await platform.scale("default", ask(1));
   expect(await waitFor("ready again", readyCondition, (status) => status === "True")).toBe("True");
+  await platform.close("leave");
+});
+
+it("scales a custom resource through the paths that its own definition names", async () => {
+  const group = "test.tidegate.dev";
+  await plane().apply(`/apis/apiextensions.k8s.io/v1/customresourcedefinitions/runtimes.${group}`, {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: `runtimes.${group}` },
+    spec: {
+      ...{ group, scope: "Namespaced", names: { plural: "runtimes", singular: "runtime", kind: "Runtime", listKind: "RuntimeList" } },
+      versions: [
+        {
+          ...{ name: "v1", served: true, storage: true },
+          schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
+          subresources: {
+            status: {},
+            scale: {
+              ...{ specReplicasPath: ".spec.deployment.replicas", statusReplicasPath: ".status.replicas" },
+              labelSelectorPath: ".status.selector",
+            },
+          },
+        },
+      ],
+    },
+  });
+  const path = `/apis/${group}/v1/namespaces/default/runtimes`;
+  const runtime = { apiVersion: `${group}/v1`, kind: "Runtime", metadata: { name: "own" }, spec: { deployment: { replicas: 1 } } };
+  const made = await waitFor(
+    "the custom resource",
+    () =>
+      plane()
+        .apply(`${path}/own`, runtime)
+        .then(
+          () => "made",
+          (error: Error) => error.message,
+        ),
+    (said) => said === "made",
+  );
+  expect(made).toBe("made");
+  const target = { apiVersion: `${group}/v1`, kind: "Runtime", name: "own" };
+  await expect(openPlatform(plane(), "own", { target })).rejects.toMatchObject({ message: expect.stringContaining("names no pods") });
+  await plane().admin.ask({ method: "PATCH", path: `${path}/own/status`, body: { status: { replicas: 1, selector: "app=own" } } });
+  const pod = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "own-0", labels: { app: "own" } },
+    spec: { containers: [{ name: "engine", image: "e" }] },
+  };
+  await plane().apply("/api/v1/namespaces/default/pods/own-0", pod);
+  const { platform } = await openPlatform(plane(), "own", { target, port: 8080 });
+  const up = await statusWhen(platform, (status) => ready(status).length === 1);
+  expect(up.replicas[0]!.url).toMatch(/:8080$/);
+  expect(await platform.scale("default", ask(3))).toBe("accepted");
+  const after = await plane().admin.ask<{ spec: object }>({ path: `${path}/own` });
+  expect(after.spec).toEqual({ deployment: { replicas: 3 } });
   await platform.close("leave");
 });
