@@ -30,7 +30,8 @@ export const isLive = (pod: Pod): boolean => !isOver(pod) && drainingSince(pod) 
 export type Mark = "draining" | "released" | "none";
 
 /**
- * Writes the mark on the pod. @returns the pod as it is now; null: it is gone
+ * Writes the mark on the pod. @returns the pod as it is now; null: it is gone. A pod that could not be marked for any other reason is
+ * an error, for it must not pass for one that drains.
  * @throws KubernetesError
  */
 export async function markPod(api: KubernetesApi, pod: Pod, mark: Mark, nowMs: Ms): Promise<Pod | null> {
@@ -46,7 +47,7 @@ export async function markPod(api: KubernetesApi, pod: Pod, mark: Mark, nowMs: M
     const body = { metadata: { uid: pod.metadata.uid, annotations } };
     return await api.ask<Pod>({ method: "PATCH", path: podPath(pod), query: { fieldManager: FIELD_MANAGER }, body });
   } catch (error) {
-    if (isStatus(error, 404) || isStatus(error, 409)) return null;
+    if (isStatus(error, 404)) return null;
     throw error;
   }
 }

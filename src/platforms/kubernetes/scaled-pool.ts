@@ -93,7 +93,8 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
   let closed = false;
   let eventsDueMs = 0;
   let eventsDenied = false;
-  const patient = new Set<string>();
+  /** Pods whose release is under way. */
+  const lettingGo = new Set<string>();
 
   const pods = () => [...known.values()].map(({ pod }) => pod);
   const wanted = () => Math.max(0, count.replicas - owed - pods().filter(isHeld).length);
@@ -143,7 +144,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     const entry = known.get(uid);
     if (entry === undefined) return;
     known.delete(uid);
-    patient.delete(uid);
+    lettingGo.delete(uid);
     const { stage: _, trouble: __, ...rest } = entry.told;
     const nowMs = clock.now();
     gone.set(rest.id, { ...rest, state: "gone", entered: { ...rest.entered, gone: nowMs }, readiness: { status: false, sinceMs: nowMs } });
@@ -455,11 +456,11 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
       const entry = [...known.values()].find(({ pod }) => pod.metadata.name === id);
       if (entry === undefined) return false;
       const { uid } = entry.pod.metadata;
-      if (!isHeld(entry.pod) || patient.has(uid)) return true;
-      patient.add(uid);
+      if (!isHeld(entry.pod) || lettingGo.has(uid)) return true;
+      lettingGo.add(uid);
       void inTurn(() => letGo([uid]))
         .catch((error) => log("warn", `${what}: ${id} is drained but could not be let go yet: ${messageOf(error)}`))
-        .finally(() => patient.delete(uid));
+        .finally(() => lettingGo.delete(uid));
       return true;
     },
     close() {

@@ -72,8 +72,7 @@ it("waits with a drained ready victim while its ReplicaSet would delete a starti
   await applyWorkload(plane(), "rank", { replicas: 2, annotations: { "test/ready-after": "1s" } });
   const { platform } = await openPlatform(plane(), "rank");
   const two = await statusWhen(platform, (status) => ready(status).length === 2);
-  // The third pod starts slowly: it is not ready, so the ReplicaSet ranks it before any ready one.
-  await plane().apply("/api/v1/nodes/slow", testNode("slow"));
+  // The third pod takes a second to be ready: until then the ReplicaSet ranks it before any ready one.
   await platform.scale("default", ask(3));
   const starting = await statusWhen(platform, (status) => inState(status, "starting").length === 1);
   const young = inState(starting, "starting")[0]!.id;

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Program } from "./build.ts";
 import { type Authority, base64Of, makeAuthority, makeCertificate, makeKey } from "./certificates.ts";
-import { connectKubernetes, isStatus, type KubernetesApi, messageOf } from "./product.ts";
+import { connectKubernetes, type KubernetesApi, messageOf } from "./product.ts";
 import { podStages } from "./stages.ts";
 
 export interface PlaneOptions {
@@ -217,23 +217,12 @@ export const testNode = (name: string, gpus = 64) => ({
 });
 
 interface Node {
-  readonly metadata: { readonly name: string; readonly uid: string; readonly resourceVersion: string; readonly creationTimestamp: string };
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
 }
 
 async function nodeIsReady(api: KubernetesApi, name: string): Promise<void> {
   const node = await api.ask<Node>({ path: `/api/v1/nodes/${name}` });
   if (!node.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True")) throw new Error(`${name} is not ready`);
-}
-
-export async function isGone(api: KubernetesApi, path: string): Promise<boolean> {
-  try {
-    await api.ask({ path });
-    return false;
-  } catch (error) {
-    if (isStatus(error, 404)) return true;
-    throw error;
-  }
 }
 
 async function freePorts(count: number): Promise<readonly number[]> {
