@@ -48,7 +48,7 @@ afterAll(async () => {
 });
 
 const path = `/apis/apps/v1/namespaces/${namespace}/deployments/${name}`;
-const replicas = async () => (await plane.admin.ask<{ spec: { replicas: number } }>({ path: `${path}/scale` })).spec.replicas;
+const replicas = async () => (await plane.admin.ask<{ spec: { replicas?: number } }>({ path: `${path}/scale` })).spec.replicas ?? 0;
 const scaledObject = `/apis/keda.sh/v1alpha1/namespaces/${namespace}/scaledobjects/llama`;
 const readyStatus = async () => {
   type Answer = { status?: { externalMetricNames?: string[]; conditions?: { type: string; status: string; message?: string }[] } };
