@@ -1,5 +1,4 @@
-import { conditionOf, controllerOf, type Pod } from "./objects.ts";
-import { timeOf } from "./replica-state.ts";
+import { conditionOf, controllerOf, type Pod, timeOf } from "./objects.ts";
 
 /** Lower goes first; among pods that are alike otherwise. */
 export const DELETION_COST = "controller.kubernetes.io/pod-deletion-cost";

@@ -1,8 +1,7 @@
 import type { Ms } from "../../model/index.ts";
 import { isStatus, type KubernetesApi } from "./api.ts";
 import { DELETION_COST } from "./deletion-order.ts";
-import { conditionOf, type Pod, type PodCondition } from "./objects.ts";
-import { timeOf } from "./replica-state.ts";
+import { conditionOf, type Pod, type PodCondition, timeOf } from "./objects.ts";
 import { FIELD_MANAGER } from "./writers.ts";
 
 /** When we took the pod out of routing; it still counts in the scale. What a new leader resumes from. */

@@ -1,3 +1,5 @@
+import type { Ms } from "../../model/index.ts";
+
 /** The parts of Kubernetes' objects that we read, under the API's own names. Times are RFC 3339 texts. */
 export interface Meta {
   readonly name: string;
@@ -111,3 +113,9 @@ export const conditionOf = (pod: Pod, type: string): PodCondition | undefined =>
 /** The object that creates and deletes the pod. */
 export const controllerOf = (pod: Pod): OwnerReference | undefined =>
   pod.metadata.ownerReferences?.find(({ controller }) => controller === true);
+
+/** A timestamp of the API in ms; null where there is none. */
+export function timeOf(text: string | null | undefined): Ms | null {
+  const atMs = text === undefined || text === null ? Number.NaN : Date.parse(text);
+  return Number.isNaN(atMs) ? null : atMs;
+}

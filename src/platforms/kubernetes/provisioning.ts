@@ -1,6 +1,5 @@
 import type { Ms } from "../../model/index.ts";
-import type { KubernetesEvent } from "./objects.ts";
-import { timeOf } from "./replica-state.ts";
+import { type KubernetesEvent, timeOf } from "./objects.ts";
 
 /** What a node autoscaler means to do for a pod that fits on no node. */
 export interface Provisioning {

@@ -1,6 +1,6 @@
 import type { Ms, Replica, ReplicaState, Stage } from "../../model/index.ts";
 import { parseQuantity, toNumber } from "../../policy/dialects/hpa/index.ts";
-import { conditionOf, type Pod } from "./objects.ts";
+import { conditionOf, type Pod, timeOf } from "./objects.ts";
 import type { Provisioning } from "./provisioning.ts";
 
 /** What is remembered of a pod between two looks: conditions tell only of their last change. */
@@ -193,9 +193,4 @@ function lastWords(pod: Pod): string {
     return end === undefined ? [] : [`${name} ended with exit code ${end.exitCode}${end.reason === undefined ? "" : ` (${end.reason})`}`];
   });
   return ends.length === 0 ? "" : `; ${ends.join("; ")}`;
-}
-
-export function timeOf(text: string | null | undefined): Ms | null {
-  const atMs = text === undefined || text === null ? Number.NaN : Date.parse(text);
-  return Number.isNaN(atMs) ? null : atMs;
 }
