@@ -14,11 +14,14 @@ export type Provision =
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const folder = join(root, "tests", "integration");
 const cache = process.env["TIDEGATE_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "tidegate");
-/** Suites that have run on a new machine: CI fails where one of them is skipped. */
+/** Suites that have run in CI: it fails where one of them is skipped. */
 const expected: readonly string[] = JSON.parse(readFileSync(join(folder, "expected.json"), "utf8"));
 const all = readdirSync(folder, { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && existsSync(join(folder, entry.name, "provision.ts")))
   .map((entry) => entry.name);
+/** Suites that CI leaves to people for now, with the reason. */
+const byHand: Readonly<Record<string, string>> = JSON.parse(readFileSync(join(folder, "by-hand.json"), "utf8"));
+const isCi = process.env["CI"] !== undefined;
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !all.includes(name));
 if (unknown.length > 0) {
@@ -29,6 +32,12 @@ mkdirSync(cache, { recursive: true });
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 for (const name of wanted.length > 0 ? wanted : all) {
+  const reason = byHand[name];
+  if (reason !== undefined && isCi && wanted.length === 0) {
+    process.stdout.write(`skipped: ${name}: left to people for now: ${reason}\n`);
+    total.skipped++;
+    continue;
+  }
   const startedAt = performance.now();
   const { provision } = (await import(pathToFileURL(join(folder, name, "provision.ts")).href)) as {
     provision(cache: string): Promise<Provision>;
@@ -37,7 +46,7 @@ for (const name of wanted.length > 0 ? wanted : all) {
   if (!got.ok) {
     process.stdout.write(`skipped: ${name}: ${got.reason}\n`);
     total.skipped++;
-    if (process.env["CI"] !== undefined && expected.includes(name)) {
+    if (isCi && expected.includes(name)) {
       process.stdout.write(`FAIL ${name} ran before and must not be skipped\n`);
       total.failed++;
     }
