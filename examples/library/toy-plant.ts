@@ -17,9 +17,10 @@ const autoscaler = createAutoscaler([
   },
 ]);
 
-// The plant: a replica is ready 30 s after it was asked for, serves up to 8 requests at a time and takes 5 s for each.
+// The plant: a replica is ready 30 s after it was asked for, serves up to 8 requests at a time and takes 5 s for each. One that drains
+// finishes what it has and goes.
 type Request = { id: string; doneAtMs: number };
-const replicas: { id: string; askedMs: number; serving: Request[] }[] = [];
+let replicas: { id: string; askedMs: number; serving: Request[]; draining: boolean }[] = [];
 const queue: string[] = [];
 const demand = (second: number) => (second < 60 ? 0 : second < 300 ? 1 : second < 600 ? 4 : second < 780 ? 1 : 0);
 let [wanted, born, arrived, due, nextAtMs, seq] = [0, 0, 0, 0, 0, 0];
@@ -37,7 +38,7 @@ for (let nowMs = 0; nowMs <= 1_200_000; nowMs += 1_000) {
     for (const { id, doneAtMs } of replica.serving)
       if (doneAtMs <= nowMs) autoscaler.observe({ kind: "completed", atMs: nowMs, request: id, outputTokens: 120 });
     replica.serving = replica.serving.filter(({ doneAtMs }) => doneAtMs > nowMs);
-    while (replica.serving.length < 8 && queue.length > 0) {
+    while (!replica.draining && replica.serving.length < 8 && queue.length > 0) {
       const id = queue.shift() as string;
       autoscaler.observe({ kind: "dispatched", atMs: nowMs, request: id, replica: replica.id });
       autoscaler.observe({ kind: "firstToken", atMs: nowMs + 200, request: id });
@@ -45,29 +46,29 @@ for (let nowMs = 0; nowMs <= 1_200_000; nowMs += 1_000) {
     }
   }
 
+  replicas = replicas.filter(({ draining, serving }) => !draining || serving.length > 0);
+
   const held = ready.length === 0 && queue.length > 0;
   if (nowMs < nextAtMs && !(held && wanted === 0)) continue;
   const decision = autoscaler.decide({
     seq: ++seq,
     nowMs,
     cause: held ? "held" : "tick",
-    pools: { default: { wanted, reported: replicas.length, otherWriter: false } },
-    replicas: replicas.map(({ id, askedMs }): Replica => {
+    pools: { default: { wanted, reported: wanted, otherWriter: false } },
+    replicas: replicas.map(({ id, askedMs, draining }): Replica => {
       const isReady = nowMs >= askedMs + 30_000;
       const entered = { starting: askedMs, ...(isReady ? { ready: askedMs + 30_000 } : {}) };
-      return { id, pool: "default", state: isReady ? "ready" : "starting", entered, readiness: null };
+      return { id, pool: "default", state: draining ? "draining" : isReady ? "ready" : "starting", entered, readiness: null };
     }),
     series: [],
   });
   nextAtMs = decision.nextAtMs;
   const want = decision.wants["default"];
   if (want?.kind !== "scale") continue;
-  for (const id of want.drain)
-    replicas.splice(
-      replicas.findIndex((replica) => replica.id === id),
-      1,
-    );
-  while (replicas.length < want.replicas) replicas.push({ id: `replica-${born++}`, askedMs: nowMs, serving: [] });
+  for (const replica of replicas) if (want.drain.includes(replica.id)) replica.draining = true;
+  const kept = replicas.filter(({ draining }) => !draining).length;
+  for (let more = kept; more < want.replicas; more++)
+    replicas.push({ id: `replica-${born++}`, askedMs: nowMs, serving: [], draining: false });
   autoscaler.settle({ seq: decision.seq, pool: "default", atMs: nowMs, result: "accepted" });
   const because = decision.steps.find(({ code }) => code === "need" || code === "idle" || code === "wake")?.text ?? "";
   const cells = [`${nowMs / 1000} s`.padStart(6), demand(nowMs / 1000), queue.length, ready.length, `${wanted} → ${want.replicas}`];
