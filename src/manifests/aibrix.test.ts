@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { aibrixReader } from "./aibrix.ts";
 import { hpaReader } from "./hpa-reader.ts";
-import type { Intent } from "./index.ts";
+import { bareIntent } from "./intent.fixture.ts";
 
 const read = (document: unknown) => {
   const result = aibrixReader.read(document);
@@ -118,19 +118,6 @@ describe("writing", () => {
     expect(read(aibrixReader.write(first.manifest, first.target))).toEqual(first);
   });
 
-  const base: Intent = {
-    name: "llm",
-    namespace: "n",
-    target: { apiVersion: "apps/v1", kind: "Deployment", name: "llm" },
-    min: 1,
-    max: 8,
-    rules: [],
-    tolerance: null,
-    scaleUp: null,
-    scaleDown: null,
-    zeroAfterMs: null,
-    intervalMs: null,
-  };
   it("turns any intent into a manifest that it reads", () => {
     const rule = fc.record({
       signal: fc.constantFrom("running", "kv_used", "cpu", "request_rate"),
@@ -158,7 +145,7 @@ describe("writing", () => {
         rules,
         fc.option(fc.constantFrom(0, 0.1)),
         (list, scaleUp, scaleDown, tolerance) => {
-          const first = read(aibrixReader.fromIntent({ ...base, rules: list, scaleUp, scaleDown, tolerance }).document);
+          const first = read(aibrixReader.fromIntent({ ...bareIntent, rules: list, scaleUp, scaleDown, tolerance }).document);
           expect(read(aibrixReader.write(first.manifest, first.target))).toEqual(first);
         },
       ),
@@ -166,7 +153,7 @@ describe("writing", () => {
   });
   it("takes an HPA's rules for APA, and says what it cannot hold", () => {
     const { document, lost } = aibrixReader.fromIntent({
-      ...base,
+      ...bareIntent,
       rules: [
         { signal: "running", level: 12, of: "perReplica" },
         { signal: "queue_depth", level: 4, of: "perReplica", total: true },

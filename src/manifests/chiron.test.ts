@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { CHIRON_DEFAULTS } from "../policy/dialects/chiron/index.ts";
 import { chironReader } from "./chiron.ts";
-import type { Intent } from "./reader.ts";
+import { cacheIntent } from "./intent.fixture.ts";
 
 const read = (text: string) => chironReader.read(parse(text));
 const manifestOf = (text: string) => {
@@ -13,22 +13,6 @@ const manifestOf = (text: string) => {
 const issuesOf = (text: string) => {
   const result = read(text);
   return "issues" in result ? result.issues.map(({ path, message }) => `${path}: ${message}`).join("\n") : "";
-};
-const anIntent: Intent = {
-  name: "llm",
-  namespace: "a",
-  target: null,
-  min: 0,
-  max: 6,
-  rules: [
-    { signal: "kv_used", level: 0.5, of: "perReplica" },
-    { signal: "cpu", level: 80, of: "perReplica" },
-  ],
-  tolerance: 0.1,
-  scaleUp: null,
-  scaleDown: null,
-  zeroAfterMs: 1000,
-  intervalMs: 15_000,
 };
 
 describe("reading", () => {
@@ -66,7 +50,7 @@ it.each(["chiron: { version: paper, max_instances: 4 }", "metadata: { name: x, n
 );
 it("has no level of a signal to say, and takes bounds and interval", () => {
   expect(chironReader.intent(manifestOf("chiron: {}"), null)).toMatchObject({ intent: { rules: [], min: 2, max: 10, intervalMs: 5000 } });
-  const written = chironReader.fromIntent(anIntent);
+  const written = chironReader.fromIntent(cacheIntent);
   expect(chironReader.read(written.document)).toMatchObject({
     manifest: { name: "llm", spec: { version: "paper", min_instances: 0, max_instances: 6, tick_seconds: 15 } },
   });

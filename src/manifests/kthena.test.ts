@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { hpaReader } from "./hpa-reader.ts";
-import type { Intent } from "./index.ts";
+import { bareIntent } from "./intent.fixture.ts";
 import { kthenaReader } from "./kthena.ts";
 
 const read = (document: unknown) => {
@@ -200,19 +200,6 @@ describe("writing", () => {
     expect(read(kthenaReader.write(first.manifest, first.target))).toEqual(first);
   });
 
-  const base: Intent = {
-    name: "llm",
-    namespace: "n",
-    target: { apiVersion: "apps/v1", kind: "Deployment", name: "llm" },
-    min: 1,
-    max: 8,
-    rules: [],
-    tolerance: null,
-    scaleUp: null,
-    scaleDown: null,
-    zeroAfterMs: null,
-    intervalMs: null,
-  };
   it("turns any intent into a policy that it reads", () => {
     const rule = fc.record({
       signal: fc.constantFrom("running", "waiting", "kv_used"),
@@ -238,7 +225,7 @@ describe("writing", () => {
         rules,
         fc.option(fc.constantFrom(0, 0.1)),
         (list, scaleUp, scaleDown, tolerance) => {
-          const first = read(kthenaReader.fromIntent({ ...base, rules: list, scaleUp, scaleDown, tolerance }).document);
+          const first = read(kthenaReader.fromIntent({ ...bareIntent, rules: list, scaleUp, scaleDown, tolerance }).document);
           expect(read(kthenaReader.write(first.manifest, first.target))).toEqual(first);
         },
       ),

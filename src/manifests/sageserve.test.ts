@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { SAGESERVE_DEFAULTS } from "../policy/dialects/sageserve/index.ts";
-import type { Intent } from "./reader.ts";
+import { cacheIntent } from "./intent.fixture.ts";
 import { sageserveReader } from "./sageserve.ts";
 
 const read = (text: string) => sageserveReader.read(parse(text));
@@ -13,22 +13,6 @@ const manifestOf = (text: string) => {
 const issuesOf = (text: string) => {
   const result = read(text);
   return "issues" in result ? result.issues.map(({ path, message }) => `${path}: ${message}`).join("\n") : "";
-};
-const anIntent: Intent = {
-  name: "llm",
-  namespace: "a",
-  target: null,
-  min: 0,
-  max: 6,
-  rules: [
-    { signal: "kv_used", level: 0.5, of: "perReplica" },
-    { signal: "cpu", level: 80, of: "perReplica" },
-  ],
-  tolerance: 0.1,
-  scaleUp: null,
-  scaleDown: null,
-  zeroAfterMs: 1000,
-  intervalMs: 15_000,
 };
 
 describe("reading", () => {
@@ -71,7 +55,7 @@ it("says its thresholds as one level, and takes one", () => {
   const { intent, lost } = sageserveReader.intent(manifestOf("sageserve: {}"), null);
   expect(intent.rules).toEqual([{ signal: "kv_used", level: 0.375, of: "perReplica" }]);
   expect(lost.join(" ")).toMatch(/hourly plan.*no maximum/s);
-  const written = sageserveReader.fromIntent(anIntent);
+  const written = sageserveReader.fromIntent(cacheIntent);
   expect(sageserveReader.read(written.document)).toMatchObject({
     manifest: {
       name: "llm",
