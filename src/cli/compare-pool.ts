@@ -1,6 +1,6 @@
-import { TidegateError } from "../model/index.ts";
 import type { CellResult, ReferenceCell } from "../simulator/index.ts";
 import type { CellAnswer, CellTask } from "./compare-worker.ts";
+import { threadPool } from "./thread-pool.ts";
 
 export interface PoolProgress {
   readonly done: number;
@@ -18,16 +18,9 @@ export async function runCells(
   threads: number,
   onProgress: ((progress: PoolProgress) => void) | null,
 ): Promise<readonly (CellResult | ReferenceCell)[]> {
-  const { Piscina } = await import("piscina");
   const progress = new Float64Array(new SharedArrayBuffer(16 * Math.max(1, tasks.length)));
   const workers = Math.max(1, Math.min(threads, tasks.length));
-  const pool = new Piscina({
-    filename: new URL("./compare-worker.ts", import.meta.url).href,
-    minThreads: workers,
-    maxThreads: workers,
-    concurrentTasksPerWorker: 1,
-    maxQueue: Number.POSITIVE_INFINITY,
-  });
+  const pool = await threadPool<CellTask, CellAnswer>(new URL("./compare-worker.ts", import.meta.url), workers);
   const spent = new Map<string, { ms: number; count: number }>();
   let done = 0;
   const tell = () =>
@@ -36,9 +29,7 @@ export async function runCells(
   try {
     return await Promise.all(
       tasks.map(async (task, at) => {
-        const answer = (await pool.run({ ...task, progress, at })) as CellAnswer;
-        if ("trouble" in answer) throw new TidegateError(answer.trouble.code, answer.trouble.message);
-        const { result, tookMs } = answer;
+        const { result, tookMs } = await pool.run({ ...task, progress, at });
         progress[2 * at] = 1;
         done++;
         const known = spent.get(kindOf(task)) ?? { ms: 0, count: 0 };
@@ -49,7 +40,7 @@ export async function runCells(
   } finally {
     // Ends what is still running where one has failed.
     if (timer !== null) clearInterval(timer);
-    await pool.destroy();
+    await pool.end();
   }
 }
 

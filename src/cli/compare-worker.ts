@@ -1,9 +1,10 @@
 import { isAbsolute, join } from "node:path";
 import { openTrace } from "../load/index.ts";
-import { type ErrorCode, TidegateError } from "../model/index.ts";
+import { TidegateError } from "../model/index.ts";
 import { type CellResult, type OpenTrace, type ReferenceCell, runCell, runReferences, type Scenario } from "../simulator/index.ts";
 import type { TraceRequest } from "../traces/index.ts";
 import { contenderIn, type PolicyChoice } from "./compare-policies.ts";
+import type { Trouble } from "./thread-pool.ts";
 
 /** One run, as it goes to a thread. */
 export interface CellTask {
@@ -21,14 +22,11 @@ export interface CellTask {
   readonly at: number;
 }
 
-/** An error of ours loses its class on the way between threads, so that it is told as data. */
-export type CellAnswer =
-  | {
-      readonly result: CellResult | ReferenceCell;
-      /** Wall-clock, for estimates of what is left. */
-      readonly tookMs: number;
-    }
-  | { readonly trouble: { readonly code: ErrorCode; readonly message: string } };
+export interface CellAnswer {
+  readonly result: CellResult | ReferenceCell;
+  /** Wall-clock, for estimates of what is left. */
+  readonly tookMs: number;
+}
 
 /** A thread holds the rows of this many trace files: tasks come scenario by scenario, so that it seldom reads one twice. */
 const FILES_HELD = 2;
@@ -53,7 +51,7 @@ async function collected(rows: AsyncIterable<TraceRequest>): Promise<readonly Tr
   return all;
 }
 
-export default async function run(task: CellTask): Promise<CellAnswer> {
+export default async function run(task: CellTask): Promise<CellAnswer | Trouble> {
   const { scenario, policy, seed, traces, learnFirst, referenceRuns, keepChanges, progress, at } = task;
   const beganMs = performance.now();
   progress[2 * at + 1] = performance.timeOrigin + beganMs;

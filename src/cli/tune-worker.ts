@@ -1,7 +1,8 @@
-import { type ErrorCode, type Ms, TidegateError } from "../model/index.ts";
+import { type Ms, TidegateError } from "../model/index.ts";
 import { type Figures, type Scenario, type SimulationOptions, simulate, simulationOf } from "../simulator/index.ts";
 import { endpointUnder, type Job, type Scored } from "../tuner/index.ts";
 import type { SimulateFlags } from "./simulate-setup.ts";
+import type { Trouble } from "./thread-pool.ts";
 import { lastArrivalMs, scenarioStage, stageOptions, withFleetReady, withTraceHeld } from "./tune-stages.ts";
 
 /** What candidates are tried on: a trace under an endpoint, or a scenario, whose trace files are in the folder `traces`. */
@@ -16,9 +17,6 @@ export interface TuneTask {
   readonly job: Job;
 }
 
-/** An error of ours loses its class on the way between threads, so that it is told as data. */
-export type TuneAnswer = { readonly scored: Scored } | { readonly trouble: { readonly code: ErrorCode; readonly message: string } };
-
 /** A thread reads each trace once. */
 const held = new Map<string, Promise<{ readonly options: SimulationOptions; readonly endMs: Ms }>>();
 
@@ -31,13 +29,13 @@ async function setUp({
   return { options: withTraceHeld(options), endMs: lastArrivalMs(options) };
 }
 
-export default async function run({ on, job, metrics }: TuneTask): Promise<TuneAnswer> {
+export default async function run({ on, job, metrics }: TuneTask): Promise<Scored | Trouble> {
   try {
-    return { scored: await (on.kind === "trace" ? onTrace(on, job, metrics) : onScenario(on, job, metrics)) };
+    return await (on.kind === "trace" ? onTrace(on, job, metrics) : onScenario(on, job, metrics));
   } catch (error) {
     if (!(error instanceof TidegateError)) throw error;
     // A document that the config refuses is a bad candidate; anything else stops the search.
-    if (error.code === "config/invalid") return { scored: { requests: 0, within: 0, gpuHours: 0, refused: error.message } };
+    if (error.code === "config/invalid") return { requests: 0, within: 0, gpuHours: 0, refused: error.message };
     return { trouble: { code: error.code, message: error.message } };
   }
 }

@@ -7,7 +7,7 @@ import type { WriteFormat } from "./documents.ts";
 import { EXIT } from "./exit.ts";
 import { above0, from0, wholeAbove0, wholeFrom0 } from "./numbers.ts";
 import type { SimulateFlags } from "./simulate-setup.ts";
-import type { TuneAnswer, TuneCase, TuneTask } from "./tune-worker.ts";
+import type { TuneCase, TuneTask } from "./tune-worker.ts";
 
 interface Flags {
   readonly trace: readonly string[];
@@ -198,7 +198,8 @@ async function search({ name, attainment, bounds, subject, cases, facts, key }: 
     lengthMs: Math.max(...facts.map((of) => of[stage].lengthMs)),
   });
   const book = await bookOf(flags.resume, [key, subject.metrics]);
-  const pooled = await poolOf(flags.workers);
+  const { threadPool } = await import("./thread-pool.ts");
+  const pooled = await threadPool<TuneTask, Scored>(new URL("./tune-worker.ts", import.meta.url), flags.workers ?? null);
   const line = progressOf();
   try {
     const tuned = await tuner.tune({
@@ -318,30 +319,6 @@ async function bookOf(file: string | undefined, setting: unknown): Promise<Book>
   return {
     get: (job) => known.get(keyOf(job)),
     keep: (job, scored) => appendFileSync(file, `${JSON.stringify({ key: keyOf(job), scored })}\n`),
-  };
-}
-
-async function poolOf(wanted: number | undefined) {
-  const [{ Piscina }, { availableParallelism }, { TidegateError }] = await Promise.all([
-    import("piscina"),
-    import("node:os"),
-    import("../model/index.ts"),
-  ]);
-  const threads = wanted ?? availableParallelism();
-  const pool = new Piscina({
-    filename: new URL("./tune-worker.ts", import.meta.url).href,
-    minThreads: threads,
-    maxThreads: threads,
-    concurrentTasksPerWorker: 1,
-    maxQueue: Number.POSITIVE_INFINITY,
-  });
-  return {
-    async run(task: TuneTask): Promise<Scored> {
-      const answer = (await pool.run(task)) as TuneAnswer;
-      if ("trouble" in answer) throw new TidegateError(answer.trouble.code, answer.trouble.message);
-      return answer.scored;
-    },
-    end: () => pool.destroy(),
   };
 }
 

@@ -36,7 +36,7 @@ async function start(tls: CertificateFiles | null = null, client = credentials.c
   const server = await startKedaScaler({ source, host: "127.0.0.1", port: 0, tls, clock: realClock(), log: () => {} });
   closers.push(() => server.close());
   const open = (Class: ReturnType<typeof health>) => {
-    const made = new Class(`127.0.0.1:${server.port}`, client);
+    const made = new Class(`localhost:${server.port}`, client);
     closers.push(() => made.close());
     return made;
   };
@@ -179,7 +179,7 @@ it("with a client authority lets in only who has a certificate by it", async () 
   const { scaler, server } = await start(tls, by(mine));
   expect(await call(scaler, "IsActive", ref())).toEqual({ result: true });
   for (const pair of [undefined, foreign]) {
-    const client = new (externalScaler())(`127.0.0.1:${server.port}`, by(pair));
+    const client = new (externalScaler())(`localhost:${server.port}`, by(pair));
     closers.push(() => client.close());
     await expect(call(client, "IsActive", ref())).rejects.toMatchObject({ code: status.UNAVAILABLE });
   }
