@@ -5,6 +5,7 @@ import { calibrateCommand } from "./calibrate.ts";
 import { compareCommand } from "./compare.ts";
 import { controlCommands } from "./control.ts";
 import { controllerCommand } from "./controller.ts";
+import { crdCommand } from "./crd.ts";
 import { demoCommand } from "./demo.ts";
 import { engineCommand } from "./engine.ts";
 import { EXIT } from "./exit.ts";
@@ -57,6 +58,7 @@ for (const command of [
   gatewayCommand(),
   controllerCommand(),
   bridgeCommand(),
+  crdCommand(),
   engineCommand(),
   loadCommand(),
   traceCommand(),

@@ -1,9 +1,11 @@
 import { readerOf } from "../manifests/index.ts";
 import type {
   DialectKind,
+  DoorLimits,
   Endpoint,
   EngineSpec,
   Manifest,
+  Objective,
   PlatformSpec,
   PolicySpec,
   Pool,
@@ -77,26 +79,30 @@ export function resolveEndpoint(
     engine: resolveEngine(spec.engine),
     platform: resolvePlatform(spec, pools, secret, remarks, warnings),
     pools,
-    objective: {
-      attainment: spec.objective.attainment,
-      timeToFirstTokenMs: spec.objective.timeToFirstToken,
-      timePerOutputTokenMs: spec.objective.timePerOutputToken,
-    },
+    objective: objectiveOf(spec),
     policy,
     metrics: spec.metrics,
     prometheus,
     scrapeEveryMs: spec.signals.scrapeInterval,
     staleAfterMs: spec.signals.staleAfter,
-    gateway: {
-      maxHeld: spec.gateway.maxHeld,
-      holdTimeoutMs: spec.gateway.holdTimeout,
-      upstreamTimeoutMs: spec.gateway.upstreamTimeout,
-      maxBodyBytes: spec.gateway.maxBody,
-      attempts: spec.gateway.attempts,
-    },
+    gateway: limitsOf(spec),
     dryRun: spec.dryRun,
   };
 }
+
+export const objectiveOf = ({ objective }: EndpointSpecDocument): Objective => ({
+  attainment: objective.attainment,
+  timeToFirstTokenMs: objective.timeToFirstToken,
+  timePerOutputTokenMs: objective.timePerOutputToken,
+});
+
+export const limitsOf = ({ gateway }: EndpointSpecDocument): DoorLimits => ({
+  maxHeld: gateway.maxHeld,
+  holdTimeoutMs: gateway.holdTimeout,
+  upstreamTimeoutMs: gateway.upstreamTimeout,
+  maxBodyBytes: gateway.maxBody,
+  attempts: gateway.attempts,
+});
 
 export const targetOf = (document: EndpointDocument): Target | null => document.spec.platform.target ?? null;
 

@@ -1,7 +1,7 @@
 import { MANIFEST_KINDS, type ManifestReader, readerFor } from "../manifests/index.ts";
-import { type Endpoint, type Fleet, type Manifest, type Target, TidegateError } from "../model/index.ts";
+import { type DoorEndpoint, type Endpoint, type Fleet, type Manifest, type Target, TidegateError } from "../model/index.ts";
 import { type ConfigText, plainDocuments, type Remark, readDocuments, type Source, splitMessage } from "./documents.ts";
-import { type BoundManifest, resolveEndpoint, type SecretSources, targetOf } from "./endpoint.ts";
+import { type BoundManifest, limitsOf, objectiveOf, resolveEndpoint, type SecretSources, targetOf } from "./endpoint.ts";
 import { checkShape } from "./explain.ts";
 import { type ConfigIssue, formatIssue, parsePath } from "./issue.ts";
 import { API_VERSION, type EndpointDocument, endpointSchema, type FleetDocument, fleetSchema } from "./schema.ts";
@@ -43,6 +43,32 @@ export function checkConfig(files: readonly ConfigText[], options: ConfigOptions
   const sources = read.flatMap((each) => each.sources);
   const issues = read.flatMap((each) => each.issues);
   return checkSources(sources, issues, options, files.map(({ file }) => file).join(", "));
+}
+
+/** As `parseConfigDocuments`, but returns what is wrong instead of throwing. */
+export function checkDocuments(documents: readonly unknown[], options: ConfigOptions & { readonly name: string }): ConfigCheck {
+  return checkSources(plainDocuments(documents, options.name), [], options, options.name);
+}
+
+/** A Fleet document alone: its endpoints and GPU types may come later. */
+export function checkFleet(document: unknown, name: string): { readonly fleet: Fleet | null; readonly issues: readonly ConfigIssue[] } {
+  const [source] = plainDocuments([document], name) as [Source];
+  const shape = checkShape(fleetSchema, document);
+  if ("remarks" in shape) return { fleet: null, issues: shape.remarks.map((remark) => source.issue(remark)) };
+  const { metadata, spec } = shape.data;
+  return { fleet: { name: metadata.name, gpus: spec.gpus, priorities: spec.priorities }, issues: [] };
+}
+
+/** What a gateway needs of an Endpoint document: it must not know secrets nor how the count is decided. */
+export function checkDoor(
+  document: unknown,
+  name: string,
+): { readonly door: DoorEndpoint | null; readonly issues: readonly ConfigIssue[] } {
+  const [source] = plainDocuments([document], name) as [Source];
+  const shape = checkShape(endpointSchema, document);
+  if ("remarks" in shape) return { door: null, issues: shape.remarks.map((remark) => source.issue(remark)) };
+  const { metadata, spec } = shape.data;
+  return { door: { name: metadata.name, model: spec.model, objective: objectiveOf(spec), limits: limitsOf(spec) }, issues: [] };
 }
 
 function orThrow({ endpoints, fleet, warnings, issues }: ConfigCheck): Config {
