@@ -10,7 +10,9 @@ const manifest = "hpa-gpu-utilization.yaml";
 const together: Record<string, string[]> = { [manifest]: [manifest, "hpa-on-local-processes.yaml"] };
 together["hpa-on-local-processes.yaml"] = together[manifest]!;
 
-it.each(files)("%s is valid, without a warning", (file) => {
+const serving = readdirSync(new URL("serving/", folder)).map((file) => `serving/${file}`);
+
+it.each([...files, ...serving])("%s is valid, without a warning", (file) => {
   const config = parseConfigFiles((together[file] ?? [file]).map(read), { env: { HF_TOKEN: "x" } });
   expect(config.endpoints.length).toBeGreaterThan(0);
   expect(config.warnings.map(formatIssue)).toEqual([]);

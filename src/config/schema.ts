@@ -40,6 +40,7 @@ const objectReference = z.strictObject({
   apiVersion: text.describe("such as apps/v1"),
   kind: text.describe("such as Deployment"),
   name: text,
+  part: text.optional().describe("what of it is counted: a worker group, component or role; only where the kind has several"),
 });
 const target = objectReference
   .optional()

@@ -85,6 +85,8 @@ export interface Target {
   readonly apiVersion: string;
   readonly kind: string;
   readonly name: string;
+  /** What of it is counted, where it counts several things: a RayCluster's worker group, a component, a role. */
+  readonly part?: string | undefined;
 }
 
 /** Other systems' ways of deciding; one folder each in `policy/dialects`. */

@@ -72,3 +72,5 @@ export function answeredError(request: ApiRequest, status: number, said: Status 
 
 export const isStatus = (error: unknown, status: number): error is KubernetesError =>
   error instanceof KubernetesError && error.status === status;
+
+export const refused = (message: string, cause?: unknown): TidegateError => new TidegateError("platform/refused", message, { cause });

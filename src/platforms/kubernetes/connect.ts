@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { type IncomingMessage, Agent as PlainAgent, request as plainRequest } from "node:http";
 import { Agent, type RequestOptions, request as secureRequest } from "node:https";
 import { messageOf, TidegateError } from "../../model/index.ts";
-import { type ApiRequest, answeredError, type KubernetesApi, KubernetesError, type WatchEvent } from "./api.ts";
+import { type ApiRequest, answeredError, type KubernetesApi, KubernetesError, refused, type WatchEvent } from "./api.ts";
 import { linesOf } from "./lines.ts";
 import type { KubernetesObject, Status } from "./objects.ts";
 
@@ -218,5 +218,3 @@ function queryOf(query: ApiRequest["query"]): string {
   const pairs = Object.entries(query ?? {}).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]));
   return pairs.length === 0 ? "" : `?${new URLSearchParams(pairs)}`;
 }
-
-const refused = (message: string, cause?: unknown) => new TidegateError("platform/refused", message, { cause });

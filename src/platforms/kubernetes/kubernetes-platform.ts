@@ -1,6 +1,6 @@
-import { type Endpoint, type KubernetesPlatformSpec, messageOf, type Target, TidegateError } from "../../model/index.ts";
+import { type Endpoint, type KubernetesPlatformSpec, messageOf, type Target } from "../../model/index.ts";
 import type { Platform, PlatformContext, PlatformStatus } from "../platform.ts";
-import type { KubernetesApi } from "./api.ts";
+import { type KubernetesApi, refused } from "./api.ts";
 import { connectKubernetes } from "./connect.ts";
 import { type ScaledPool, scaledPool } from "./scaled-pool.ts";
 
@@ -46,12 +46,13 @@ export async function kubernetesPlatform(endpoint: Endpoint, context: PlatformCo
     if (connected === undefined) api.close();
   };
   try {
-    for (const { name } of endpoint.pools) {
+    for (const pool of endpoint.pools) {
+      const { name } = pool;
       const { port, drainTimeoutMs } = spec;
       const mayAct = context.mayAct ?? (() => true);
       const namespace = spec.namespace ?? endpoint.namespace;
       const target = targetOf(endpoint, spec, name);
-      pools.set(name, await scaledPool({ pool: name, target, namespace, port, drainTimeoutMs, api, clock, log, mayAct, changed }));
+      pools.set(name, await scaledPool({ pool, target, namespace, port, drainTimeoutMs, api, clock, log, mayAct, changed }));
     }
   } catch (error) {
     free();
@@ -101,5 +102,3 @@ function targetOf(endpoint: Endpoint, spec: KubernetesPlatformSpec, pool: string
   if (target !== null) return target;
   throw refused(`pool ${pool} of endpoint ${endpoint.name} has no target: name its object in platform.targets.${pool}`);
 }
-
-const refused = (message: string) => new TidegateError("platform/refused", message);

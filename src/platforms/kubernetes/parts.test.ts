@@ -5,6 +5,7 @@ import { at, examplePod, is, type PodPart } from "./fixtures.ts";
 import { linesOf } from "./lines.ts";
 import type { KubernetesEvent } from "./objects.ts";
 import { provisioningOf } from "./provisioning.ts";
+import { gpusOf } from "./requests.ts";
 import { urlOf } from "./url.ts";
 import { writerOf, yieldTo } from "./writers.ts";
 
@@ -134,15 +135,29 @@ it("names the newest other owner of the count, but not who owns only the templat
   const fields = { "f:spec": { "f:replicas": {} } };
   const nested = { "f:spec": { "f:deploymentConfig": { "f:replicas": {} } } };
   const template = { "f:spec": { "f:template": { "f:spec": { "f:replicas": {} } } } };
-  expect(
-    writerOf([
-      { manager: "tidegate", time: at(900), fieldsV1: fields },
-      { manager: "old", time: at(100), fieldsV1: nested },
-      { manager: "helm", time: at(300), fieldsV1: fields },
-      { manager: "kubectl", time: at(800), fieldsV1: template },
-    ]),
-  ).toBe("helm");
-  expect(writerOf([{ manager: "tidegate", time: at(1), fieldsV1: fields }])).toBeNull();
+  const managed = [
+    { manager: "tidegate", time: at(900), fieldsV1: fields },
+    { manager: "old", time: at(100), fieldsV1: nested },
+    { manager: "helm", time: at(300), fieldsV1: fields },
+    { manager: "kubectl", time: at(800), fieldsV1: template },
+  ];
+  expect(writerOf(managed, ["replicas"])).toBe("helm");
+  expect(writerOf([{ manager: "tidegate", time: at(1), fieldsV1: fields }], ["replicas"])).toBeNull();
+});
+it("finds the owner of a count that stands elsewhere: in a list, or in a template of roles", () => {
+  const groups = { manager: "kubectl", time: at(1), fieldsV1: { "f:spec": { "f:workerGroupSpecs": {} } } };
+  const roles = { manager: "aibrix", time: at(1), fieldsV1: { "f:spec": { "f:template": { "f:spec": { "f:roles": {} } } } } };
+  expect(writerOf([groups], ["workerGroupSpecs"])).toBe("kubectl");
+  expect(writerOf([groups], ["replicas"])).toBeNull();
+  expect(writerOf([roles], ["roles"])).toBe("aibrix");
+});
+
+it.each([
+  { rule: "a container's GPUs", requests: { "nvidia.com/gpu": "4", cpu: "8" }, gpus: 4 },
+  { rule: "AMD's", requests: { "amd.com/gpu": 2 }, gpus: 2 },
+  { rule: "no slices of one", requests: { "nvidia.com/mig-1g.5gb": 1 }, gpus: 0 },
+])("counts $rule", ({ requests, gpus }) => {
+  expect(gpusOf(examplePod({ spec: { containers: [{ name: "engine", resources: { requests } }] } }))).toBe(gpus);
 });
 
 it("yields longer to who comes back soon, and as at first to who was long away", () => {

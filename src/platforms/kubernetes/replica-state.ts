@@ -1,7 +1,7 @@
 import type { Ms, Replica, ReplicaState, Stage } from "../../model/index.ts";
-import { parseQuantity, toNumber } from "../../policy/dialects/hpa/index.ts";
 import { conditionOf, type Pod, timeOf } from "./objects.ts";
 import type { Provisioning } from "./provisioning.ts";
+import { requestsOf } from "./requests.ts";
 
 /** What is remembered of a pod between two looks: conditions tell only of their last change. */
 export interface Seen {
@@ -172,15 +172,6 @@ function troubleMs(pod: Pod, trouble: TroubleCode): Ms | null {
   if (trouble === "unschedulable" || trouble === "stock-out") return timeOf(conditionOf(pod, "PodScheduled")?.lastTransitionTime);
   if (trouble === "spot-notice") return timeOf(conditionOf(pod, "DisruptionTarget")?.lastTransitionTime);
   return null;
-}
-
-/** By container and resource, in the resource's own unit (cores, bytes, devices); null: there are none. */
-function requestsOf(pod: Pod): NonNullable<Replica["requests"]> | null {
-  const named = pod.spec.containers.flatMap(({ name, resources }) => {
-    const amounts = Object.entries(resources?.requests ?? {}).map(([resource, text]) => [resource, toNumber(parseQuantity(String(text)))]);
-    return amounts.length === 0 ? [] : [[name, Object.fromEntries(amounts)]];
-  });
-  return named.length === 0 ? null : Object.fromEntries(named);
 }
 
 const waitingText = (waiting: { readonly reason?: string; readonly message?: string } | undefined): string =>

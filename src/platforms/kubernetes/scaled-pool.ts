@@ -1,8 +1,19 @@
-import { type Clock, type Log, type Ms, messageOf, type Outcome, type PoolStatus, type Target, TidegateError } from "../../model/index.ts";
+import {
+  type Clock,
+  type Log,
+  type Ms,
+  messageOf,
+  type Outcome,
+  type Pool,
+  type PoolStatus,
+  type Target,
+  TidegateError,
+} from "../../model/index.ts";
 import type { PlatformReplica } from "../platform.ts";
-import type { KubernetesApi } from "./api.ts";
+import { type KubernetesApi, refused } from "./api.ts";
 import { type Chooser, chooserOf, deletionOrder } from "./deletion-order.ts";
 import { type Follow, follow } from "./follow.ts";
+import { groupState, type Member } from "./group-state.ts";
 import {
   drainingSince,
   gateWanted,
@@ -19,13 +30,13 @@ import {
 import { conditionOf, controllerOf, type KubernetesEvent, type KubernetesList, type Pod } from "./objects.ts";
 import { type Provisioning, provisioningOf } from "./provisioning.ts";
 import { NEVER_SEEN, replicaState, type Seen, type Told } from "./replica-state.ts";
-import { findScale, nameOf, type ScalePaths } from "./resource.ts";
-import { type Count, readScale, writeScale } from "./scale-client.ts";
+import { gpusOf } from "./requests.ts";
+import { type Count, openTarget } from "./targets/index.ts";
 import { urlOf } from "./url.ts";
-import { boundAutoscaler, lastWriter, type OtherWriter, YIELD, yieldTo } from "./writers.ts";
+import { type OtherWriter, YIELD, yieldTo } from "./writers.ts";
 
 export interface ScaledPoolOptions {
-  readonly pool: string;
+  readonly pool: Pick<Pool, "name" | "min" | "max" | "gpusPerReplica">;
   readonly target: Target;
   readonly namespace: string;
   /** A number, a port's name, or null: see `urlOf`. */
@@ -49,11 +60,22 @@ export interface ScaledPool {
   close(): void;
 }
 
+/** A replica; of several pods, its leader. */
 interface Known {
   pod: Pod;
   seen: Seen;
+  /** In the server's time. */
+  whole: Told;
   told: PlatformReplica;
   provisioning: Provisioning | null;
+}
+
+/** A pod beside the leader of its replica. */
+interface Worker {
+  readonly pod: Pod;
+  readonly group: string;
+  readonly seen: Seen;
+  readonly told: Told;
 }
 
 /** How often things are looked at that no watch tells. */
@@ -74,12 +96,15 @@ const eventsEveryMs: Ms = 10_000;
  * therefore the scale's count less the pods that drain. Taking more replicas again takes draining ones back first.
  */
 export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool> {
-  const { pool, target, namespace, api, clock, log } = options;
-  const what = `${namespace}/${nameOf(target)}`;
-  const paths: ScalePaths = await findScale(api, target, namespace);
+  const { target, namespace, api, clock, log } = options;
+  const pool = options.pool.name;
+  const scaled = await openTarget(target, { api, namespace, log });
+  const { grouping } = scaled;
+  const what = `${namespace}/${scaled.name}`;
   const known = new Map<string, Known>();
+  const workers = new Map<string, Worker>();
   const gone = new Map<string, PlatformReplica>();
-  let count: Count = await readScale(api, paths.scale);
+  let count: Count = await scaled.read();
   let countReadMs = clock.now();
   let countDue = false;
   /** What the scale held when we last read or wrote it. */
@@ -93,6 +118,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
   let closed = false;
   let eventsDueMs = 0;
   let eventsDenied = false;
+  let gpusChecked = false;
   /** Pods whose release is under way. */
   const lettingGo = new Set<string>();
 
@@ -113,19 +139,23 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
 
   // ── what is there ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** The pods beside the leader. */
+  function workersOf(leader: Pod): readonly Worker[] {
+    const group = grouping?.seatOf(leader)?.group;
+    return group === undefined ? [] : [...workers.values()].filter((worker) => worker.group === group);
+  }
+
   function look(pod: Pod, before: Known | undefined): void {
     const { name, uid } = pod.metadata;
     const provisioning = before?.provisioning ?? null;
-    const { told, seen } = replicaState({
-      pod,
-      seen: before?.seen ?? NEVER_SEEN,
-      drainingSinceMs: drainingSince(pod),
-      provisioning,
-      nowMs: serverNow(),
-    });
-    const replica: PlatformReplica = { id: name, pool, url: urlOf(pod, options.port), ...inOurTime(told, skewMs()) };
-    known.set(uid, { pod, seen, told: replica, provisioning });
+    const nowMs = serverNow();
+    const own = replicaState({ pod, seen: before?.seen ?? NEVER_SEEN, drainingSinceMs: drainingSince(pod), provisioning, nowMs });
+    const whole = grouping === null ? own.told : groupTold(pod, own.told, grouping.sizeOf(pod), before?.whole ?? null);
+    const { seen } = own;
+    const replica: PlatformReplica = { id: name, pool, url: urlOf(pod, options.port), ...inOurTime(whole, skewMs()) };
+    known.set(uid, { pod, seen, whole, told: replica, provisioning });
     gone.delete(name);
+    if (replica.state === "ready") checkGpus(pod);
     const was = before?.told;
     if (was !== undefined && was.state === replica.state && was.stage === replica.stage && was.trouble?.code === replica.trouble?.code)
       return;
@@ -140,7 +170,38 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     options.changed();
   }
 
+  function groupTold(leader: Pod, told: Told, size: number, before: Told | null): Told {
+    const members = workersOf(leader).map(({ pod, told: its }): Member => ({ name: pod.metadata.name, told: its }));
+    return groupState({ name: leader.metadata.name, told }, members, size, before, serverNow());
+  }
+
+  /** Prices and the fleet's budget count by what the config says. */
+  function checkGpus(leader: Pod): void {
+    if (gpusChecked) return;
+    gpusChecked = true;
+    const pods = [leader, ...workersOf(leader).map(({ pod }) => pod)];
+    const asked = pods.reduce((sum, pod) => sum + gpusOf(pod), 0);
+    const { gpusPerReplica } = options.pool;
+    if (asked === 0 || asked === gpusPerReplica) return;
+    log(
+      "warn",
+      `${what}: a replica (${pods.length === 1 ? "1 pod" : `${pods.length} pods`}) asks for ${asked} GPUs, and pool ${pool} says gpusPerReplica: ${gpusPerReplica}; budget and cost count by the latter: set it to ${asked}`,
+      { pool },
+    );
+  }
+
+  /** A worker came, changed or went: its replica is looked at again. */
+  function workerChanged(group: string): void {
+    countDue = true;
+    for (const entry of known.values()) if (grouping?.seatOf(entry.pod)?.group === group) look(entry.pod, entry);
+  }
+
   function lose(uid: string): void {
+    const worker = workers.get(uid);
+    if (worker !== undefined) {
+      workers.delete(uid);
+      workerChanged(worker.group);
+    }
     const entry = known.get(uid);
     if (entry === undefined) return;
     known.delete(uid);
@@ -154,10 +215,21 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
 
   /** Takes a pod as the server gave it, unless a newer one is known. Versions grow within a collection (KEP-5504). */
   function take(pod: Pod): void {
-    const before = known.get(pod.metadata.uid);
-    if (before !== undefined && Number(pod.metadata.resourceVersion) < Number(before.pod.metadata.resourceVersion)) return;
-    look(pod, before);
+    const { uid, resourceVersion } = pod.metadata;
+    const before = known.get(uid) ?? workers.get(uid);
+    if (before !== undefined && Number(resourceVersion) < Number(before.pod.metadata.resourceVersion)) return;
+    const seat = grouping === null ? null : grouping.seatOf(pod);
+    if (grouping !== null && seat === null) return;
+    if (seat === null || seat.leads) look(pod, known.get(uid));
+    else takeWorker(pod, seat.group);
     countDue = true;
+  }
+
+  function takeWorker(pod: Pod, group: string): void {
+    const seen = workers.get(pod.metadata.uid)?.seen ?? NEVER_SEEN;
+    const state = replicaState({ pod, seen, drainingSinceMs: null, provisioning: null, nowMs: serverNow() });
+    workers.set(pod.metadata.uid, { pod, group, ...state });
+    workerChanged(group);
   }
 
   const startFollow = (selector: string): Follow =>
@@ -167,7 +239,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
       query: { labelSelector: selector },
       onList(items) {
         const there = new Set(items.map(({ metadata }) => metadata.uid));
-        for (const uid of [...known.keys()]) if (!there.has(uid)) lose(uid);
+        for (const uid of [...workers.keys(), ...known.keys()]) if (!there.has(uid)) lose(uid);
         for (const item of items) take(item);
       },
       onChange(type, pod) {
@@ -181,7 +253,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     if (selector !== null) return selector;
     throw new TidegateError(
       "platform/refused",
-      `the scale of ${what} names no pods (its CRD has no labelSelectorPath): name the object that holds the pods instead`,
+      `the scale of ${what} names no pods (its CRD has no labelSelectorPath, or its controller has not said it yet): wait for that, or name the object that holds the pods instead`,
     );
   };
   let followed = selectorOf(count);
@@ -193,7 +265,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     throw error;
   }
 
-  function takeCount(next: Count, own: boolean): void {
+  async function takeCount(next: Count, own: boolean): Promise<void> {
     count = next;
     countReadMs = clock.now();
     countDue = false;
@@ -208,15 +280,16 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     followed = selector;
     following.close();
     following = startFollow(selector);
+    await following.first;
   }
 
   /** Reads the scale, and notices who else has set it. */
   async function refresh(): Promise<void> {
-    takeCount(await readScale(api, paths.scale), false);
+    await takeCount(await scaled.read(), false);
     if (count.replicas === expected) return;
     const from = expected;
     expected = count.replicas;
-    const [autoscaler, manager] = await Promise.all([boundAutoscaler(api, target, namespace), lastWriter(api, paths.object)]);
+    const [autoscaler, manager] = await Promise.all([scaled.owner(), scaled.lastWriter()]);
     const name = [manager, autoscaler].filter((one) => one !== null).join(", by ") || "somebody else";
     writer = yieldTo(writer, name, autoscaler !== null, clock.now());
     foreign = true;
@@ -233,7 +306,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     if (writer === null) return false;
     if (clock.now() < writer.untilMs) return true;
     if (!writer.autoscaler) return false;
-    const autoscaler = await boundAutoscaler(api, target, namespace);
+    const autoscaler = await scaled.owner();
     writer = autoscaler === null ? { ...writer, autoscaler: false } : { ...writer, untilMs: clock.now() + writer.yieldMs };
     return autoscaler !== null;
   }
@@ -253,17 +326,19 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     return true;
   }
 
-  /** @returns false when somebody else was quicker */
-  async function write(to: number): Promise<boolean> {
+  /** `kept`: released pods that are not to go after all. @returns false when somebody else was quicker */
+  async function write(to: number, kept: readonly Pod[] = []): Promise<boolean> {
     if (to === count.replicas) return true;
     mustLead();
     const from = count.replicas;
-    const written = await writeScale(api, paths.scale, from, to);
+    const leave = pods().filter((pod) => isEnding(pod) || (isReleased(pod) && !kept.includes(pod)));
+    const going = leave.flatMap((pod) => [pod, ...workersOf(pod).map((worker) => worker.pod)]).map(({ metadata }) => metadata.name);
+    const written = await scaled.write(from, to, going);
     if (written.kind === "changed") {
       await refresh();
       return false;
     }
-    takeCount(written.count, true);
+    await takeCount(written.count, true);
     writer = writer !== null && clock.now() >= writer.untilMs + YIELD.soonFactor * writer.yieldMs ? null : writer;
     log("info", `${what}: scaled from ${from} to ${to}`, { pool, from, to });
     options.changed();
@@ -276,7 +351,8 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
   function victims(drain: readonly string[]): readonly Pod[] {
     const live = pods().filter(isLive);
     const by = chooser();
-    if (by === "ordinal") return deletionOrder(live, by, serverNow());
+    // Beyond the count there are only pods that a rollout adds for its while, or that go already.
+    if (by === "ordinal") return deletionOrder(live, by, serverNow()).slice(Math.max(0, live.length - wanted()));
     const served = ({ metadata }: Pod) => (known.get(metadata.uid)?.told.entered.ready === undefined ? 0 : 1);
     const named = ({ metadata }: Pod) => (drain.includes(metadata.name) ? 0 : 1);
     const born = ({ metadata }: Pod) => Date.parse(metadata.creationTimestamp);
@@ -284,19 +360,30 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     return live.sort((a, b) => named(a) - named(b) || served(a) - served(b) || born(b) - born(a) || (name(a) < name(b) ? 1 : -1));
   }
 
+  /** The object's own bounds: its controller would not go beyond them. */
+  function mustFit(replicas: number): void {
+    const { limits } = count;
+    if (limits === undefined || (replicas >= limits.min && replicas <= limits.max)) return;
+    throw refused(
+      `${what} cannot have ${replicas} replicas: ${limits.stated} allow ${rangeOf(limits)}; change them, or the pool's min and max`,
+    );
+  }
+
   async function carryOut(replicas: number, drain: readonly string[]): Promise<Outcome["result"]> {
     await refresh();
     if (replicas === wanted()) return "accepted";
     if (await yields()) return "conflict";
+    mustFit(replicas);
     const more = replicas - wanted();
     if (more > 0) {
       const back = pods().filter((pod) => isHeld(pod) && !drain.includes(pod.metadata.name));
       const newestFirst = back.sort((a, b) => (drainingSince(b) ?? 0) - (drainingSince(a) ?? 0));
       let left = more;
       for (const pod of newestFirst) if (left > 0 && (await mark(pod, "none"))) left--;
-      if (!(await write(count.replicas + left))) return "conflict";
       // Their controller has not deleted these yet; with the count raised again it has no reason to.
-      for (const pod of pods().filter(isReleased).slice(0, left)) await mark(pod, "none");
+      const kept = pods().filter(isReleased).slice(0, left);
+      if (!(await write(count.replicas + left, kept))) return "conflict";
+      for (const pod of kept) await mark(pod, "none");
       return "accepted";
     }
     const live = pods().filter(isLive).length;
@@ -339,7 +426,8 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     const current = pods().filter((pod) => !isOver(pod));
     const by = chooserOf(current);
     if (by === "unknown") return owed;
-    const order = deletionOrder(current, by, serverNow());
+    const beyond = by === "ordinal" ? Math.max(0, current.length - count.replicas) : 0;
+    const order = deletionOrder(current, by, serverNow()).slice(beyond);
     const foreignFirst = order.findIndex((pod) => !isReleased(pod));
     const front = foreignFirst === -1 ? order.length : foreignFirst;
     const overdue = pods().some((pod) => isReleased(pod) && serverNow() - (drainingSince(pod) ?? 0) > options.drainTimeoutMs);
@@ -348,7 +436,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
 
   async function reclaim(): Promise<void> {
     const live = pods().filter((pod) => !isOver(pod));
-    if (owed > 0 || live.length > count.replicas) return;
+    if (owed > 0 || live.length > count.replicas || scaled.namesVictims) return;
     for (const pod of live) {
       const sinceMs = releasedAt(pod);
       if (sinceMs === null || serverNow() - sinceMs < reclaimMs) continue;
@@ -383,7 +471,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
   }
 
   async function gates(): Promise<void> {
-    for (const pod of pods()) {
+    for (const pod of [...pods(), ...[...workers.values()].map((worker) => worker.pod)]) {
       const status = gateWanted(pod);
       if (status === null || (status === "True" && conditionOf(pod, "ContainersReady")?.status !== "True")) continue;
       await setGate(api, pod, status, serverNow());
@@ -415,7 +503,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     await askEvents(nowMs);
   }
 
-  const atStart = await boundAutoscaler(api, target, namespace).catch((error) => {
+  const atStart = await scaled.owner().catch((error) => {
     following.close();
     throw error;
   });
@@ -423,6 +511,14 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     writer = yieldTo(null, atStart, true, clock.now());
     log("warn", `${what}: ${atStart} sets its count; ${leftAlone(writer)}`, { pool });
   }
+
+  const { limits } = count;
+  if (limits !== undefined && (options.pool.min < limits.min || options.pool.max > limits.max))
+    log(
+      "warn",
+      `${what}: pool ${pool} may have ${rangeOf(options.pool)} replicas, and ${limits.stated} allow ${rangeOf(limits)}: make them alike, or counts outside are refused`,
+      { pool },
+    );
 
   let cancelTick = () => {};
   const tickAgain = () => {
@@ -435,11 +531,11 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
   };
   tickAgain();
 
-  /** Pods of a rollout beyond the count are there to replace others. */
+  /** Pods of a rollout beyond the count are there to replace others; a StatefulSet's never are more for any other reason. */
   function reported(): number {
     const live = pods().filter(isLive);
     const owners = new Set(live.map((pod) => controllerOf(pod)?.uid));
-    return owners.size > 1 ? Math.min(live.length, wanted()) : live.length;
+    return owners.size > 1 || chooser() === "ordinal" ? Math.min(live.length, wanted()) : live.length;
   }
 
   return {
@@ -470,6 +566,9 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     },
   };
 }
+
+const rangeOf = ({ min, max }: { readonly min: number; readonly max: number }): string =>
+  max === Number.POSITIVE_INFINITY ? `${min} or more` : `${min} to ${max}`;
 
 const leftAlone = ({ autoscaler, yieldMs }: OtherWriter): string =>
   autoscaler

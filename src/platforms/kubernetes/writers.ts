@@ -1,6 +1,7 @@
 import type { Ms, Target } from "../../model/index.ts";
 import { isStatus, type KubernetesApi } from "./api.ts";
 import type { KubernetesList, KubernetesObject, ManagedFields } from "./objects.ts";
+import { groupOf } from "./resource.ts";
 
 /** Under this name our writes stand in `managedFields`. */
 export const FIELD_MANAGER = "tidegate";
@@ -26,46 +27,63 @@ export function yieldTo(before: OtherWriter | null, name: string, autoscaler: bo
   return { name, autoscaler, yieldMs, untilMs: nowMs + yieldMs };
 }
 
-interface HorizontalPodAutoscaler extends KubernetesObject {
-  readonly spec: { readonly scaleTargetRef: { readonly apiVersion?: string; readonly kind: string; readonly name: string } };
+interface Autoscaler extends KubernetesObject {
+  readonly spec: {
+    readonly scaleTargetRef: { readonly apiVersion?: string; readonly kind: string; readonly name: string };
+    /** AIBrix: of a StormService's role alone. */
+    readonly subTargetSelector?: { readonly roleName?: string };
+  };
 }
 
-/** The name of an HPA bound to the target (KEDA's are HPAs too); null: none, or we may not look. */
+/** Kinds whose `scaleTargetRef` names what they scale. KEDA's ScaledObjects make HorizontalPodAutoscalers. */
+const autoscalers = [
+  { kind: "HorizontalPodAutoscaler", path: (namespace: string) => `/apis/autoscaling/v2/namespaces/${namespace}/horizontalpodautoscalers` },
+  { kind: "PodAutoscaler", path: (namespace: string) => `/apis/autoscaling.aibrix.ai/v1alpha1/namespaces/${namespace}/podautoscalers` },
+] as const;
+
+/** The name of an autoscaler bound to the target; null: none, or we may not look. */
 export async function boundAutoscaler(api: KubernetesApi, target: Target, namespace: string): Promise<string | null> {
-  const path = `/apis/autoscaling/v2/namespaces/${encodeURIComponent(namespace)}/horizontalpodautoscalers`;
-  try {
-    const { items } = await api.ask<KubernetesList<HorizontalPodAutoscaler>>({ path });
-    const group = (apiVersion: string | undefined) => (apiVersion?.includes("/") ? apiVersion.split("/")[0] : "");
-    const bound = items.find(({ spec: { scaleTargetRef: ref } }) => {
-      const sameGroup = ref.apiVersion === undefined || group(ref.apiVersion) === group(target.apiVersion);
-      return ref.kind === target.kind && ref.name === target.name && sameGroup;
-    });
-    return bound === undefined ? null : `HorizontalPodAutoscaler ${bound.metadata.name}`;
-  } catch (error) {
-    if (isStatus(error, 403) || isStatus(error, 404)) return null;
-    throw error;
+  for (const { kind, path } of autoscalers) {
+    try {
+      const { items } = await api.ask<KubernetesList<Autoscaler>>({ path: path(encodeURIComponent(namespace)) });
+      const bound = items.find(({ spec: { scaleTargetRef: ref, subTargetSelector } }) => {
+        const sameGroup = ref.apiVersion === undefined || groupOf(ref.apiVersion) === groupOf(target.apiVersion);
+        const role = subTargetSelector?.roleName;
+        return ref.kind === target.kind && ref.name === target.name && sameGroup && (role === undefined || role === target.part);
+      });
+      if (bound !== undefined) return `${kind} ${bound.metadata.name}`;
+    } catch (error) {
+      if (!isStatus(error, 403) && !isStatus(error, 404)) throw error;
+    }
   }
+  return null;
 }
 
-/** Who wrote the count last, by the target's managed fields; null: nobody stands there, or we may not look. */
-export async function lastWriter(api: KubernetesApi, objectPath: string): Promise<string | null> {
+/** Who wrote the count last, by the managed fields of the object that holds it; null: nobody stands there, or we may not look. */
+export async function lastWriter(api: KubernetesApi, objectPath: string, fields: readonly string[]): Promise<string | null> {
   try {
     const accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
-    return writerOf((await api.ask<KubernetesObject>({ path: objectPath, accept })).metadata.managedFields ?? []);
+    return writerOf((await api.ask<KubernetesObject>({ path: objectPath, accept })).metadata.managedFields ?? [], fields);
   } catch (error) {
     if (isStatus(error, 403) || isStatus(error, 404)) return null;
     throw error;
   }
 }
 
-/** Whoever but us owns `spec…replicas`, the newest first. */
-export function writerOf(fields: readonly ManagedFields[]): string | null {
-  const others = fields.filter(({ manager, fieldsV1 }) => manager !== FIELD_MANAGER && ownsReplicas(fieldsV1?.["f:spec"]));
+/** Whoever but us owns one of these fields of the spec, the newest first. */
+export function writerOf(managed: readonly ManagedFields[], fields: readonly string[]): string | null {
+  const names = fields.map((name) => `f:${name}`);
+  const others = managed.filter(({ manager, fieldsV1 }) => manager !== FIELD_MANAGER && owns(fieldsV1?.["f:spec"], names));
   const newest = others.toSorted((a, b) => (b.time ?? "").localeCompare(a.time ?? ""))[0];
   return newest?.manager ?? null;
 }
 
-function ownsReplicas(fields: unknown): boolean {
+function owns(fields: unknown, names: readonly string[]): boolean {
   if (typeof fields !== "object" || fields === null) return false;
-  return Object.entries(fields).some(([name, inner]) => name === "f:replicas" || (name !== "f:template" && ownsReplicas(inner)));
+  return Object.entries(fields).some(([name, inner]) => names.includes(name) || (!isPodTemplate(name, inner) && owns(inner, names)));
 }
+
+/** A pod template's own fields are no counts; a StormService's template holds roles, which are. */
+const isPodTemplate = (name: string, inner: unknown): boolean =>
+  name === "f:template" &&
+  !(typeof inner === "object" && inner !== null && "f:roles" in ((inner as Record<string, object>)["f:spec"] ?? {}));
