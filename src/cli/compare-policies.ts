@@ -11,6 +11,19 @@ export type PolicyChoice = { readonly kind: "family"; readonly name: string } | 
 export const nameOf = (choice: PolicyChoice): string => (choice.kind === "family" ? choice.name : choice.contender.name);
 export const FAMILY_NAMES: readonly string[] = FAMILIES.map(({ name }) => name);
 
+/** What a flag names, one by one: "all" is every family, and a folder every file of policies in it. */
+export async function policyNames(text: readonly string[], all: readonly string[] = FAMILY_NAMES): Promise<readonly string[]> {
+  const [{ readdirSync, statSync }, { join }] = await Promise.all([import("node:fs"), import("node:path")]);
+  return text.flatMap((one) => {
+    if (one === "all") return all;
+    if (statSync(one, { throwIfNoEntry: false })?.isDirectory() !== true) return [one];
+    return readdirSync(one)
+      .filter((file) => /\.(ya?ml|json)$/.test(file))
+      .toSorted()
+      .map((file) => join(one, file));
+  });
+}
+
 /** `slo`, `static:6`, or a file with a manifest or an Endpoint. @throws TidegateError `usage`, `config/…` naming what is wrong */
 export async function readChoice(text: string): Promise<PolicyChoice> {
   const fixed = /^static:(\d+)$/.exec(text);
@@ -80,6 +93,21 @@ export function contenderFor(choice: PolicyChoice, situation: Situation): Conten
   const family = familyOf(choice.name);
   if (family === undefined) throw new RangeError(`no family ${choice.name}`);
   return { name: family.name, policy: family.policy(situation), metrics: family.metrics };
+}
+
+/** The policy of a document that a system's own file holds, or an Endpoint's `policy`, in place of a family's default. */
+export const policyInDocument = (own: Contender["policy"], document: unknown): Contender["policy"] =>
+  "manifest" in own ? { ...own, manifest: document } : (document as { readonly policy: Contender["policy"] }).policy;
+
+/** A policy with the settings that `tune --into FOLDER` found for the scenario; as it is where the folder has none. */
+export async function tunedChoice(choice: PolicyChoice, scenario: Scenario, folder: string): Promise<PolicyChoice> {
+  const [{ existsSync }, { join }] = await Promise.all([import("node:fs"), import("node:path")]);
+  const file = join(folder, scenario.name, `${nameOf(choice)}.yaml`);
+  if (!existsSync(file)) return choice;
+  const [document] = await plainDocuments(readText(file, readFile));
+  if (document === undefined) throw new TidegateError("config/invalid", `${file} is empty; tune it again with \`tidegate tune --into\``);
+  const contender = contenderIn(choice, scenario);
+  return { kind: "stated", contender: { ...contender, policy: policyInDocument(contender.policy, document.value) } };
 }
 
 export const contenderIn = (choice: PolicyChoice, { replicas, objective }: Scenario): Contender =>

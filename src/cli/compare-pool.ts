@@ -17,8 +17,10 @@ export async function runCells(
   tasks: readonly Omit<CellTask, "progress" | "at">[],
   threads: number,
   onProgress: ((progress: PoolProgress) => void) | null,
+  onResult: (at: number, result: CellResult | ReferenceCell) => void = () => {},
 ): Promise<readonly (CellResult | ReferenceCell)[]> {
-  const progress = new Float64Array(new SharedArrayBuffer(16 * Math.max(1, tasks.length)));
+  if (tasks.length === 0) return [];
+  const progress = new Float64Array(new SharedArrayBuffer(16 * tasks.length));
   const workers = Math.max(1, Math.min(threads, tasks.length));
   const pool = await threadPool<CellTask, CellAnswer>(new URL("./compare-worker.ts", import.meta.url), workers);
   const spent = new Map<string, { ms: number; count: number }>();
@@ -32,6 +34,7 @@ export async function runCells(
         const { result, tookMs } = await pool.run({ ...task, progress, at });
         progress[2 * at] = 1;
         done++;
+        onResult(at, result);
         const known = spent.get(kindOf(task)) ?? { ms: 0, count: 0 };
         spent.set(kindOf(task), { ms: known.ms + tookMs, count: known.count + 1 });
         return result;

@@ -1,7 +1,17 @@
 import { isAbsolute, join } from "node:path";
 import { openTrace } from "../load/index.ts";
 import { TidegateError } from "../model/index.ts";
-import { type CellResult, type OpenTrace, type ReferenceCell, runCell, runReferences, type Scenario } from "../simulator/index.ts";
+import {
+  type CellResult,
+  heldRows,
+  type OpenTrace,
+  type ReferenceCell,
+  runCell,
+  runReferences,
+  type Scenario,
+  type ScenarioRun,
+  scenarioRun,
+} from "../simulator/index.ts";
 import type { TraceRequest } from "../traces/index.ts";
 import { contenderIn, type PolicyChoice } from "./compare-policies.ts";
 import type { Trouble } from "./thread-pool.ts";
@@ -51,6 +61,21 @@ async function collected(rows: AsyncIterable<TraceRequest>): Promise<readonly Tr
   return all;
 }
 
+/** Most rows of a scenario that a thread holds for the next policy. */
+const ROWS_HELD = 4_000_000;
+let last: { readonly key: string; readonly runs: Promise<readonly ScenarioRun[]> } | null = null;
+
+/** What every policy meets in a scenario with the luck of one seed: tasks come so that those of one are together. */
+function reportedRuns({ scenario, seed, traces, learnFirst }: CellTask): Promise<readonly ScenarioRun[]> {
+  const key = JSON.stringify([scenario, seed, traces, learnFirst]);
+  if (last?.key !== key) {
+    last = null;
+    const made = scenarioRun(scenario, "report", seed, openIn(traces), { learnFirst });
+    last = { key, runs: made.then((runs) => runs.map((one) => ({ ...one, rows: heldRows(one.rows, ROWS_HELD) }))) };
+  }
+  return last.runs;
+}
+
 export default async function run(task: CellTask): Promise<CellAnswer | Trouble> {
   const { scenario, policy, seed, traces, learnFirst, referenceRuns, keepChanges, progress, at } = task;
   const beganMs = performance.now();
@@ -63,7 +88,12 @@ export default async function run(task: CellTask): Promise<CellAnswer | Trouble>
     const result =
       policy === null
         ? await runReferences(scenario, seed, open, { learnFirst, runs: referenceRuns, onProgress })
-        : await runCell(scenario, contenderIn(policy, scenario), seed, open, { learnFirst, keepChanges, onProgress });
+        : await runCell(scenario, contenderIn(policy, scenario), seed, open, {
+            learnFirst,
+            keepChanges,
+            onProgress,
+            runs: await reportedRuns(task),
+          });
     return { result, tookMs: performance.now() - beganMs };
   } catch (error) {
     if (!(error instanceof TidegateError)) throw error;

@@ -25,6 +25,18 @@ scenarios:
   clients: { trace: t.csv, perClientEndpoint: true, replicas: { min: 0, max: 2 } }
 `;
 const rows = Array.from({ length: 60 }, (_, at) => `${at * 3},300,20,${at % 2 === 0 ? "a" : "b"}\n`);
+const profile = `
+apiVersion: tidegate.dev/v1alpha1
+kind: EngineProfile
+metadata: { name: measured }
+spec:
+  model: some-8b
+  gpu: a100
+  gpusPerReplica: 1
+  decode: { baseMs: 12, usPerSequence: 40, usPer1kContextTokens: 98 }
+  mixed: { baseMs: 10, usPerPrefillToken: 70, usPerSequence: 40, usPer1kContextTokens: 98 }
+  kvCapacityTokens: 400000
+`;
 const endpoint = `
 apiVersion: tidegate.dev/v1alpha1
 kind: Endpoint
@@ -85,7 +97,7 @@ it("ends with 0 where all meet the objective and 99 where one misses it; CSV has
   ]);
   expect([met.code, missed.code]).toEqual([0, 99]);
   const lines = missed.out.trim().split("\n");
-  expect(lines).toHaveLength(5);
+  expect(lines).toHaveLength(6);
   expect(lines[0]).toMatch(/^scenario,policy,reference,seeds,objectiveMet,onFrontier,gpuHours,gpuHoursHalfWidth,cost,/);
   expect(lines.map((line) => line.split(",")[1])).toEqual([
     "policy",
@@ -94,6 +106,54 @@ it("ends with 0 where all meet the objective and 99 where one misses it; CSV has
     ...lines.slice(3).map((line) => line.split(",")[1]),
   ]);
   expect(lines.slice(3).every((line) => line.split(",")[2] === "true")).toBe(true);
+}, 30_000);
+
+it("keeps runs in a file and does not run them again, but for those that are named", async () => {
+  const args = [
+    "compare",
+    "--scenarios",
+    "s.yaml",
+    "--only",
+    "up",
+    "--policy",
+    "static:2,static:3",
+    "--resume",
+    "runs.jsonl",
+    "-o",
+    "json",
+  ];
+  const first = await tidegate(...args, "--references", "--reference-seeds", "1", "--reference-runs", "4");
+  const lines = async () => (await readFile(join(folder, "runs.jsonl"), "utf8")).trim().split("\n").length;
+  expect(await lines()).toBe(2 * 2 + 1);
+  const [up] = JSON.parse(first.out).scenarios;
+  expect(
+    up.standings.filter(({ isReference }: { isReference: boolean }) => isReference).map(({ policy }: { policy: string }) => policy),
+  ).toEqual(expect.arrayContaining(["clairvoyant", "peek", "best fixed count"]));
+  expect(up.standings.find(({ policy }: { policy: string }) => policy === "static:2").toClairvoyant.values).toHaveLength(1);
+  const again = await tidegate(...args, "--references", "--reference-seeds", "1", "--reference-runs", "4");
+  expect(again.out).toBe(first.out);
+  expect(await lines()).toBe(5);
+  await tidegate(...args, "--again", "static:3");
+  expect(await lines()).toBe(7);
+}, 30_000);
+
+it("takes a measured profile instead of what scenarios say, and theirs from beside them; prints Markdown", async () => {
+  const twice = profile.replaceAll(/usPerPrefillToken: 70/g, "usPerPrefillToken: 140");
+  await writeFile(join(folder, "slow.yaml"), twice);
+  await writeFile(join(folder, "fast.yaml"), profile);
+  await writeFile(join(folder, "s3.yaml"), scenarios.replace("seeds: 2", "seeds: 1, profile: fast.yaml"));
+  const args = ["compare", "--scenarios", "s3.yaml", "--only", "up", "--policy", "static:1", "-o", "json"];
+  const [fast, slow, markdown] = await Promise.all([
+    tidegate(...args),
+    tidegate(...args, "--profile", "slow.yaml"),
+    tidegate(...args.slice(0, -1), "markdown"),
+  ]);
+  const p95 = ({ out }: Said) => JSON.parse(out).scenarios[0].standings[0].figures.ttftP95Ms.mean;
+  expect(p95(slow)).toBeGreaterThan(p95(fast));
+  expect(markdown.out).toMatch(/^### up\n\n.*fast\.yaml.*; 1 seed\.\n\n\| policy \| objective \|/);
+  const { err, code } = await tidegate(...args, "--profile", "none.yaml");
+  expect(err).toContain("cannot read none.yaml");
+  expect(code).toBe(2);
 }, 30_000);
 
 it("prints a table for people, and a report as one file", async () => {

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import type { CellResult, Estimate, FigureName, ReferenceCell, Scenario, ScenarioComparison, Standing } from "../simulator/index.ts";
 import type { PolicyChoice } from "./compare-policies.ts";
+import type { CellTask } from "./compare-worker.ts";
 import { EXIT } from "./exit.ts";
 import { wholeAbove0 } from "./numbers.ts";
 
@@ -13,8 +14,13 @@ interface Flags {
   readonly learnFirst: boolean;
   readonly references: boolean;
   readonly referenceRuns: number;
+  readonly referenceSeeds?: number;
+  readonly tuned?: string;
+  readonly profile?: string;
+  readonly resume?: string;
+  readonly again?: readonly string[];
   readonly workers?: number;
-  readonly output: "table" | "json" | "csv";
+  readonly output: "table" | "json" | "csv" | "markdown";
   readonly html?: string;
 }
 
@@ -38,7 +44,7 @@ export function compareCommand(): Command {
     )
     .option(
       "--policy <name>",
-      "a policy by name, static:N, or FILE.yaml with a manifest or an Endpoint; may be repeated, or a,b,c",
+      "a policy by name, static:N, FILE.yaml with a manifest or an Endpoint, or a folder of such; may be repeated, or a,b,c",
       listed,
       [],
     )
@@ -53,8 +59,16 @@ export function compareCommand(): Command {
       false,
     )
     .option("--reference-runs <n>", "most simulations in each search for the clairvoyant's schedule", wholeAbove0, 60)
+    .option("--reference-seeds <n>", "seeds that the references are worked out for; all otherwise", wholeAbove0)
+    .option(
+      "--tuned <folder>",
+      "policies by name: with the settings of FOLDER/SCENARIO/POLICY.yaml, as `tune --into` writes them, where there are some",
+    )
+    .option("--profile <name>", "whose speed a replica has, instead of what scenarios say: such as 8B, or a file that `calibrate` wrote")
+    .option("--resume <file>", "keep every run in this file, and do not run again what is in it; a new version of ours needs a new file")
+    .option("--again <names>", "policies to run again whatever --resume holds", listed)
     .option("--workers <n>", "threads; one for each core otherwise. The figures are the same with any number", wholeAbove0)
-    .addOption(new Option("-o, --output <format>", "of the figures").choices(["table", "json", "csv"]).default("table"))
+    .addOption(new Option("-o, --output <format>", "of the figures").choices(["table", "json", "csv", "markdown"]).default("table"))
     .option("--html <file>", "write a self-contained report too")
     .addHelpText(
       "after",
@@ -70,41 +84,30 @@ Exit codes: 0 ok, 1 failure, 2 usage, a config or a trace, 99 a policy missed th
 }
 
 async function compare(flags: Flags): Promise<number> {
-  const { FAMILY_NAMES, nameOf, readChoice } = await import("./compare-policies.ts");
-  const { scenarios, traces } = await scenariosOf(flags);
+  const { FAMILY_NAMES, nameOf, policyNames, readChoice } = await import("./compare-policies.ts");
+  const { readScenarios } = await import("./scenario-files.ts");
+  const { only, profile } = flags;
+  const { scenarios, traces } = await readScenarios({ file: flags.scenarios ?? null, only, traces: flags.traces, profile });
   const named = flags.policy.length === 0 ? DEFAULT_POLICIES : flags.policy;
   const choices: PolicyChoice[] = [];
-  for (const name of named.flatMap((one) => (one === "all" ? FAMILY_NAMES.filter((family) => family !== "static") : [one]))) {
+  const withoutStatic = FAMILY_NAMES.filter((family) => family !== "static");
+  for (const name of await policyNames(named, withoutStatic)) {
     const choice = await readChoice(name);
     if (!choices.some((other) => nameOf(other) === nameOf(choice))) choices.push(choice);
   }
   const comparisons = await comparisonsOf(scenarios, choices, traces, flags);
   if (flags.html !== undefined) await writeReport(flags.html, comparisons);
-  process.stdout.write(
-    flags.output === "json" ? asJson(comparisons) : flags.output === "csv" ? await asCsv(comparisons) : await asTable(comparisons),
-  );
+  const print = { json: asJson, csv: asCsv, markdown: asMarkdown, table: asTable }[flags.output];
+  process.stdout.write(await print(comparisons));
   return comparisons.some(({ standings }) => standings.some(({ isMet, isReference }) => !isMet && !isReference))
     ? EXIT.objectiveMissed
     : EXIT.ok;
 }
 
-async function scenariosOf(flags: Flags): Promise<{ readonly scenarios: readonly Scenario[]; readonly traces: string }> {
-  const [{ BUILTIN_SCENARIOS, parseScenarios }, { readFile, readText }, { dirname }, { TidegateError }] = await Promise.all([
-    import("../simulator/index.ts"),
-    import("./documents.ts"),
-    import("node:path"),
-    import("../model/index.ts"),
-  ]);
-  const text =
-    flags.scenarios === undefined ? { file: "built-in scenarios", text: BUILTIN_SCENARIOS } : readText(flags.scenarios, readFile);
-  const all = parseScenarios(text);
-  for (const name of flags.only ?? []) {
-    if (!all.some((scenario) => scenario.name === name))
-      throw new TidegateError("usage", `--only ${name} is no scenario of ${text.file}; there is ${all.map((one) => one.name).join(", ")}`);
-  }
-  const scenarios = flags.only === undefined ? all : all.filter(({ name }) => flags.only?.includes(name));
-  const folder = flags.scenarios === undefined || flags.scenarios === "-" ? "." : dirname(flags.scenarios);
-  return { scenarios, traces: flags.traces ?? folder };
+interface Entry {
+  /** null: the references. */
+  readonly name: string | null;
+  readonly task: Omit<CellTask, "progress" | "at">;
 }
 
 async function comparisonsOf(
@@ -113,42 +116,69 @@ async function comparisonsOf(
   traces: string,
   flags: Flags,
 ): Promise<readonly ScenarioComparison[]> {
-  const [{ contenderIn, nameOf }, { runCells }, { compareScenario, describeScenario, endpointOf }, { availableParallelism }] =
-    await Promise.all([import("./compare-policies.ts"), import("./compare-pool.ts"), import("../simulator/index.ts"), import("node:os")]);
-  // What is wrong with any of them is said before anything runs.
+  const [{ contenderIn, nameOf, tunedChoice }, { runCells }, simulator, { availableParallelism }, { bookOf }] = await Promise.all([
+    import("./compare-policies.ts"),
+    import("./compare-pool.ts"),
+    import("../simulator/index.ts"),
+    import("node:os"),
+    import("./run-book.ts"),
+  ]);
+  const { compareScenario, describeScenario, endpointOf } = simulator;
+  const entries: Entry[] = [];
   for (const scenario of scenarios) {
     await mustHaveTraces(scenario, traces);
-    for (const choice of choices) endpointOf(scenario, contenderIn(choice, scenario));
+    const seeds = flags.seeds ?? scenario.seeds;
+    const add = (name: string | null, policy: PolicyChoice | null, most: number) => {
+      for (let seed = 1; seed <= Math.min(seeds, most); seed++) {
+        const { learnFirst, referenceRuns } = flags;
+        const keepChanges = flags.html === undefined || seed > 1 ? 0 : KEPT_CHANGES;
+        entries.push({ name, task: { scenario, policy, seed, traces, learnFirst, referenceRuns, keepChanges } });
+      }
+    };
+    if (flags.references) add(null, null, flags.referenceSeeds ?? seeds);
+    for (const choice of choices) {
+      const own = flags.tuned === undefined ? choice : await tunedChoice(choice, scenario, flags.tuned);
+      // What is wrong with any of them is said before anything runs.
+      endpointOf(scenario, contenderIn(own, scenario));
+      add(nameOf(choice), own, seeds);
+    }
   }
-  const seedsOf = (scenario: Scenario) => Array.from({ length: flags.seeds ?? scenario.seeds }, (_, at) => at + 1);
-  const tasks = scenarios.flatMap((scenario) =>
-    [...(flags.references ? [null] : []), ...choices].flatMap((policy) =>
-      seedsOf(scenario).map((seed) => ({
-        scenario,
-        policy,
-        seed,
-        traces,
-        learnFirst: flags.learnFirst,
-        referenceRuns: flags.referenceRuns,
-        keepChanges: flags.html === undefined || seed > 1 ? 0 : KEPT_CHANGES,
-      })),
-    ),
+  const book = bookOf<CellResult | ReferenceCell>(flags.resume);
+  // Traces are known by their names alone, so that a folder may move.
+  const keyOf = ({ task: { traces: _traces, referenceRuns, ...task } }: Entry) =>
+    task.policy === null ? { ...task, referenceRuns } : task;
+  const results = entries.map((entry) => (entry.name !== null && flags.again?.includes(entry.name) ? undefined : book.get(keyOf(entry))));
+  // Those of one seed together: they have the same requests.
+  const missing = scenarios.flatMap((scenario) =>
+    entries
+      .filter((entry, at) => results[at] === undefined && entry.task.scenario === scenario)
+      .sort((a, b) => Number(a.name === null) - Number(b.name === null) || a.task.seed - b.task.seed),
   );
   const { progressLine } = await import("./study-progress.ts");
   const line = progressLine();
-  const results = await runCells(tasks, flags.workers ?? availableParallelism(), line.show).finally(line.end);
+  const fresh = await runCells(
+    missing.map(({ task }) => task),
+    flags.workers ?? availableParallelism(),
+    line.show,
+    (at, result) => book.keep(keyOf(missing[at] as Entry), result),
+  ).finally(line.end);
+  missing.forEach((entry, at) => {
+    results[entries.indexOf(entry)] = fresh[at];
+  });
   return scenarios.map((scenario) => {
-    const of = (policy: PolicyChoice | null) => results.filter((_, at) => tasks[at]?.scenario === scenario && tasks[at]?.policy === policy);
+    const of = (name: string | null) =>
+      results.filter((_, at) => entries[at]?.task.scenario === scenario && entries[at]?.name === name) as readonly unknown[];
     const known = of(null) as readonly ReferenceCell[];
     return compareScenario(
       { scenario: scenario.name, describes: describeScenario(scenario), objective: scenario.objective },
       [
-        ...choices.map((policy) => ({ policy: nameOf(policy), cells: of(policy) as readonly CellResult[] })),
+        ...choices.map((policy) => ({ policy: nameOf(policy), cells: of(nameOf(policy)) as readonly CellResult[] })),
         ...(known.length === 0
           ? []
           : [
               { policy: "clairvoyant", isReference: true, cells: known.map(({ clairvoyant }) => clairvoyant) },
               { policy: "peek", isReference: true, cells: known.map(({ peek }) => peek) },
+              { policy: "best fixed count", isReference: true, cells: known.map(({ fixed }) => fixed) },
             ]),
       ],
       known.length === 0 ? null : known.map(({ references }) => references),
@@ -205,6 +235,49 @@ async function asCsv(comparisons: readonly ScenarioComparison[]): Promise<string
       ]),
     ),
   ]);
+}
+
+/** For documents: who met the objective first, cheapest first. */
+async function asMarkdown(comparisons: readonly ScenarioComparison[]): Promise<string> {
+  const { seconds } = await import("../console/index.ts");
+  const withWidth = ({ mean, halfWidth }: Estimate, digits: number, factor = 1) =>
+    mean === null ? "–" : `${(mean * factor).toFixed(digits)}${halfWidth === null ? "" : ` ± ${(halfWidth * factor).toFixed(digits)}`}`;
+  const blocks = comparisons.map(({ scenario, describes, objective, seeds, references, standings }) => {
+    const { attainment, timeToFirstTokenMs, timePerOutputTokenMs } = objective;
+    const knows = standings.some(({ toClairvoyant }) => toClairvoyant !== null);
+    const heads = [
+      "policy",
+      "objective",
+      "attainment %",
+      "GPU-hours",
+      ...(knows ? ["× clairvoyant"] : []),
+      "p95 to the first token",
+      "minutes missed",
+      "changes",
+    ];
+    const rows = standings.map(({ policy, isReference, isMet, figures, toClairvoyant }) => {
+      const round = (name: FigureName) => (figures[name].mean === null ? "–" : (figures[name].mean as number).toFixed(0));
+      const p95 = figures.ttftP95Ms.mean;
+      return [
+        isReference ? `*${policy}*` : policy === "slo" ? "**slo**" : policy,
+        isMet ? "met" : "missed",
+        withWidth(figures.attainment, 2, 100),
+        withWidth(figures.gpuHours, 2),
+        ...(knows ? [toClairvoyant === null ? "–" : withWidth(toClairvoyant, 2)] : []),
+        seconds(p95 === null ? null : p95 / 1000),
+        round("violationMinutes"),
+        round("scaleEvents"),
+      ];
+    });
+    const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |\n`;
+    const bounds = references?.flatMap(({ lowerBoundGpuHours }) => (lowerBoundGpuHours === null ? [] : [lowerBoundGpuHours])) ?? [];
+    const bound =
+      bounds.length === 0
+        ? ""
+        : ` Nobody can do with less than ${(bounds.reduce((sum, one) => sum + one, 0) / bounds.length).toFixed(2)} GPU-hours.`;
+    return `### ${scenario}\n\n${describes}; ${100 * attainment} % within ${timeToFirstTokenMs / 1000} s and ${timePerOutputTokenMs} ms a token; ${seeds} ${seeds === 1 ? "seed" : "seeds"}.${bound}\n\n${line(heads)}${line(heads.map((_, at) => (at < 2 ? "---" : "---:")))}${rows.map(line).join("")}`;
+  });
+  return blocks.join("\n");
 }
 
 async function asTable(comparisons: readonly ScenarioComparison[]): Promise<string> {

@@ -3,7 +3,7 @@ import { openTrace } from "../load/index.ts";
 import type { Ms } from "../model/index.ts";
 import {
   busyMs,
-  columnsOf,
+  heldRows,
   type OpenTrace,
   type Scenario,
   type ScenarioRun,
@@ -61,14 +61,10 @@ export function factsOf(options: SimulationOptions): Readonly<Record<Stage, Data
 const KEPT_ROWS = 4_000_000;
 
 /** The same trace, held as columns where it is not too long for that. */
-export function withTraceHeld(options: SimulationOptions): SimulationOptions {
-  const rows: TraceRequest[] = [];
-  for (const row of rowsOf(options)) {
-    if (rows.length >= KEPT_ROWS) return options;
-    rows.push(row);
-  }
-  return { ...options, trace: columnsOf(rows) };
-}
+export const withTraceHeld = (options: SimulationOptions): SimulationOptions => ({
+  ...options,
+  trace: heldRows(rowsOf(options), KEPT_ROWS),
+});
 
 /** Every candidate begins with as many replicas as the first minutes need. */
 export function withFleetReady(options: SimulationOptions): SimulationOptions {
@@ -106,42 +102,116 @@ async function collected(rows: AsyncIterable<TraceRequest>): Promise<readonly Tr
   return all;
 }
 
+/** What of a scenario's runs counts for a stage; nothing stated: all of what the run itself counts. */
+type Stretch = Partial<Pick<SimulationOptions, "warmupMs" | "durationMs" | "splitMs">>;
+
 /**
- * A scenario's requests for a stage. With a split: what is before it is tuned on and chooses, what is after it tests; without: siblings of
- * the shape, of other luck to choose than to tune on, and the shape itself to test.
+ * A scenario's requests for a stage. With a split: what is before it, or before `untilMs`, is tuned on and chooses, what is after the split
+ * tests; without: siblings of the shape, of other luck to choose than to tune on, and the shape itself to test.
  */
 export async function scenarioStage(
   scenario: Scenario,
   stage: Stage,
   seed: number,
   traces: string,
-): Promise<{ readonly runs: readonly ScenarioRun[]; readonly stretch: Partial<SimulationOptions> }> {
+  untilMs: Ms | null,
+): Promise<{ readonly runs: readonly ScenarioRun[]; readonly stretch: Stretch }> {
   const { splitMs } = scenario;
   if (stage === "test") return { runs: await scenarioRun(scenario, "report", seed, openIn(traces)), stretch: {} };
   if (splitMs === null) {
     const own = stage === "validation" ? seed + VALIDATION_SEED : seed;
     return { runs: await scenarioRun(scenario, "tune", own, openIn(traces)), stretch: {} };
   }
-  const middleMs = splitMs * TRAIN_SHARE;
-  const warmupMs = stage === "train" ? Math.min(WARMUP_MS, WARMUP_SHARE * splitMs) : middleMs;
-  const durationMs = stage === "train" ? middleMs : splitMs;
+  const endMs = Math.min(splitMs, untilMs ?? splitMs);
+  const middleMs = endMs * TRAIN_SHARE;
+  const warmupMs = stage === "train" ? Math.min(WARMUP_MS, WARMUP_SHARE * endMs) : middleMs;
+  const durationMs = stage === "train" ? middleMs : endMs;
   return { runs: await scenarioRun(scenario, "tune", seed, openIn(traces)), stretch: { warmupMs, durationMs, splitMs: null } };
 }
 
-export async function scenarioFacts(scenario: Scenario, traces: string): Promise<Readonly<Record<Stage, DataFacts>>> {
-  const factsFor = async (stage: Stage): Promise<DataFacts> => {
-    const { runs, stretch } = await scenarioStage(scenario, stage, 1, traces);
-    let requests = 0;
-    let lengthMs = 0;
-    for (const { rows, fromMs, untilMs } of runs) {
-      const [from, to] = [stretch.warmupMs ?? fromMs, stretch.durationMs ?? untilMs ?? Number.POSITIVE_INFINITY];
-      for (const { arrivalMs } of rows) {
-        if (arrivalMs >= to) break;
-        if (arrivalMs >= from) requests++;
-        lengthMs = Math.max(lengthMs, arrivalMs - from);
-      }
-    }
-    return { requests, lengthMs };
+/** A stage's run with its rows at hand, and how many of them count. */
+export interface HeldRun {
+  readonly run: ScenarioRun;
+  readonly requests: number;
+}
+
+/** Stages whose rows a thread keeps; tasks come scenario by scenario. */
+const STAGES_HELD = 4;
+const heldStages = new Map<string, ReturnType<typeof holdStage>>();
+
+/** The same for every candidate, so that its rows are made but once. */
+export function heldStage(
+  scenario: Scenario,
+  stage: Stage,
+  seed: number,
+  traces: string,
+  untilMs: Ms | null,
+): ReturnType<typeof holdStage> {
+  const key = JSON.stringify([scenario, stage, seed, traces, untilMs]);
+  const known = heldStages.get(key) ?? holdStage(scenario, stage, seed, traces, untilMs);
+  heldStages.delete(key);
+  heldStages.set(key, known);
+  const [oldest] = heldStages.keys();
+  if (heldStages.size > STAGES_HELD && oldest !== undefined) heldStages.delete(oldest);
+  return known;
+}
+
+async function holdStage(
+  scenario: Scenario,
+  stage: Stage,
+  seed: number,
+  traces: string,
+  untilMs: Ms | null,
+): Promise<{ readonly runs: readonly HeldRun[]; readonly stretch: Stretch }> {
+  const { runs, stretch } = await scenarioStage(scenario, stage, seed, traces, untilMs);
+  return {
+    stretch,
+    runs: runs.map((run) => ({
+      run: { ...run, rows: heldRows(before(run.rows, stretch.durationMs ?? run.untilMs), KEPT_ROWS) },
+      requests: countIn(run, stretch).requests,
+    })),
   };
-  return { train: await factsFor("train"), validation: await factsFor("validation"), test: await factsFor("test") };
+}
+
+const before = (rows: Iterable<TraceRequest>, endMs: Ms | null): Iterable<TraceRequest> => ({
+  *[Symbol.iterator]() {
+    for (const row of rows) {
+      if (endMs !== null && row.arrivalMs > endMs) return;
+      yield row;
+    }
+  },
+});
+
+function countIn({ rows, fromMs, untilMs }: ScenarioRun, stretch: Stretch): DataFacts {
+  const [from, to] = [stretch.warmupMs ?? fromMs, stretch.durationMs ?? untilMs ?? Number.POSITIVE_INFINITY];
+  let requests = 0;
+  let lengthMs = 0;
+  for (const { arrivalMs } of rows) {
+    if (arrivalMs >= to) break;
+    if (arrivalMs >= from) requests++;
+    lengthMs = Math.max(lengthMs, arrivalMs - from);
+  }
+  return { requests, lengthMs };
+}
+
+/** @param tests whether the last stage will be looked at: going through all of a long scenario takes its time */
+export async function scenarioFacts(
+  scenario: Scenario,
+  traces: string,
+  untilMs: Ms | null,
+  tests: boolean,
+): Promise<Readonly<Record<Stage, DataFacts>>> {
+  const factsFor = async (stage: Stage): Promise<DataFacts> => {
+    const { runs, stretch } = await scenarioStage(scenario, stage, 1, traces, untilMs);
+    const each = runs.map((run) => countIn(run, stretch));
+    return {
+      requests: each.reduce((sum, { requests }) => sum + requests, 0),
+      lengthMs: Math.max(0, ...each.map(({ lengthMs }) => lengthMs)),
+    };
+  };
+  return {
+    train: await factsFor("train"),
+    validation: await factsFor("validation"),
+    test: tests ? await factsFor("test") : { requests: 0, lengthMs: 0 },
+  };
 }

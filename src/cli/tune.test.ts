@@ -69,9 +69,47 @@ it("tunes another policy from its default, and gives all it knows as JSON", asyn
   expect(JSON.parse(out)).toMatchObject({ endpoint: "llm", document: { kind: "ScaledObject" }, candidates: 8 });
 }, 60_000);
 
+it("tunes each policy for each scenario alone into a folder, goes on where it was broken off, and tries what it has; compare takes it from there", async () => {
+  writeFileSync(
+    join(folder, "s.yaml"),
+    `defaults: { replicas: { min: 1, max: 6 }, coldStart: { median: 10s, sigma: 0 }, seeds: 1 }
+scenarios:
+  even: { shape: steady, rate: 8/s, for: 4m, warmup: 1m }
+  high: { shape: steady, rate: 12/s, for: 4m, warmup: 1m }
+`,
+  );
+  const args = ["--scenarios", "s.yaml", "--policy", "static,hpa-running", "--into", "found", "--also", "found", "--candidates", "8"];
+  const { err } = await tidegate(...args, "--seeds", "1", "--no-explain", "--no-test", "--workers", "1");
+  expect(err).toContain("high, hpa-running");
+  const text = readFileSync(join(folder, "found/even/static.yaml"), "utf8");
+  expect(text).toMatch(
+    /^# Tuned by tidegate tune, 8 candidates.*\n# {3}tuned on: .*\n# {3}chosen by: .*\n# For scenario even; --seeds 1, --seed 1\.\n/,
+  );
+  expect(parse(readFileSync(join(folder, "found/high/hpa-running.yaml"), "utf8"))).toMatchObject({ kind: "HorizontalPodAutoscaler" });
+  const again = await tidegate(...args, "--seeds", "1", "--no-explain", "--no-test");
+  expect(again.err).not.toContain("even, static");
+  const compared = await new Promise<string>((resolve) => {
+    const compare = ["compare", "--scenarios", "s.yaml", "--policy", "static,hpa-running", "--tuned", "found", "-o", "json"];
+    execFile(process.execPath, [main, ...compare], { cwd: folder }, (_error, out) => resolve(out));
+  });
+  const [even] = JSON.parse(compared).scenarios;
+  const fixed = even.standings.find(({ policy }: { readonly policy: string }) => policy === "static");
+  expect(fixed.figures.readyMean.mean).toBe(parse(text).policy.replicas);
+}, 60_000);
+
+it("turns only the knobs that are named", async () => {
+  const { out } = await tidegate(config, "--trace", trace, ...few, "--knobs", "averageValue", "--no-test");
+  expect(parse(out)).toMatchObject({ spec: { minReplicas: 1 } });
+  expect(parse(out).spec.behavior).toBeUndefined();
+  const { err, code } = await tidegate(config, "--trace", trace, "--knobs", "averegeValue");
+  expect(err).toContain("--knobs averegeValue names none of its knobs: spec.metrics.0.pods.target.averageValue, spec.minReplicas,");
+  expect(code).toBe(2);
+}, 60_000);
+
 it.each([
   ["without traffic", [], "give --trace FILE or --from-history ENDPOINT"],
   ["of a policy that is none", ["--trace", trace, "--policy", "kedda"], "--policy kedda is neither a policy nor a file"],
+  ["into a folder without scenarios", ["--into", "found"], "--into needs --scenarios FILE and --policy a,b,c"],
   ["of traffic on standard input", ["--trace", "-"], "none can be standard input"],
 ])("refuses to tune %s", async (_, args, message) => {
   const { code, err } = await tidegate(config, ...args);

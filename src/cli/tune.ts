@@ -1,23 +1,28 @@
-import { createHash } from "node:crypto";
 import { Command, Option } from "commander";
-import type { Endpoint, Objective } from "../model/index.ts";
+import type { Endpoint, Ms, Objective } from "../model/index.ts";
 import type { Scenario } from "../simulator/index.ts";
 import type { DataFacts, Job, PolicyDocument, Scored, Stage, Tuned, TuneProgress } from "../tuner/index.ts";
-import type { WriteFormat } from "./documents.ts";
+import type { Printed, WriteFormat } from "./documents.ts";
 import { EXIT } from "./exit.ts";
 import { above0, from0, wholeAbove0, wholeFrom0 } from "./numbers.ts";
 import type { SimulateFlags } from "./simulate-setup.ts";
+import type { ThreadPool } from "./thread-pool.ts";
 import type { TuneCase, TuneTask } from "./tune-worker.ts";
 
 interface Flags {
   readonly trace: readonly string[];
   readonly fromHistory?: string;
   readonly scenarios?: string;
-  readonly only?: string;
+  readonly only?: readonly string[];
   readonly traces?: string;
   readonly state: string;
   readonly endpoint?: string;
   readonly policy?: string;
+  readonly into?: string;
+  readonly also?: string;
+  readonly knobs?: readonly string[];
+  readonly explain: boolean;
+  readonly test: boolean;
   readonly overlay: number;
   readonly from: string;
   readonly to?: string;
@@ -35,6 +40,11 @@ interface Flags {
 }
 
 const listed = (text: string, before: readonly string[]) => [...before, text];
+const namesIn = (text: string) =>
+  text
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
 
 export function tuneCommand(): Command {
   return new Command("tune")
@@ -46,13 +56,19 @@ export function tuneCommand(): Command {
     .option("--from-history <endpoint>", "traffic that the controller recorded of an endpoint")
     .option("--state <folder>", "state folder of the controller, for --from-history", ".tidegate")
     .option("--scenarios <file>", "tune --policy on the scenarios of a file instead, as `compare` reads it")
-    .option("--only <names>", "only these scenarios, such as step,ramp")
+    .option("--only <names>", "only these scenarios, such as step,ramp", namesIn)
     .option("--traces <folder>", "where trace files that scenarios name are; the scenario file's own folder otherwise")
+    .option(
+      "--into <folder>",
+      "scenarios: tune each policy that --policy names (a,b,c, a folder or all) for each of them alone, and write FOLDER/SCENARIO/POLICY.yaml; those there stay",
+    )
+    .option("--also <folder>", "try first what FOLDER/*/POLICY.yaml holds: settings found on other traffic")
+    .option("--knobs <words>", "turn only what has one of these words in its name, such as averageValue,stabilizationWindow", namesIn)
     .option("--endpoint <name>", "which endpoint, where the config has several")
     .option("--policy <name>", "tune another policy for it, from its documented default: hpa-waiting, keda, kpa, slo … as in `compare`")
     .option("--overlay <k>", "lay so many copies of the trace over each other", above0, 1)
     .option("--from <d>", "leave out what arrives before", "0s")
-    .option("--to <d>", "leave out what arrives from there on")
+    .option("--to <d>", "leave out what arrives from there on; of a scenario before its split too")
     .option("--profile <name>", "whose speed a replica has, such as 8B or MODEL/GPU/TP; told by the config otherwise")
     .option("--gpu <type>", "on which GPU; the pools' own otherwise")
     .option("--cold-start <d>", "from request to ready, the median; told by the config otherwise, else 90s")
@@ -62,6 +78,8 @@ export function tuneCommand(): Command {
     .option("--seeds <n>", "runs of each, with luck of their own", wholeAbove0, 2)
     .option("--seed <n>", "of the search; the same seed finds the same settings", wholeFrom0, 1)
     .option("--workers <n>", "threads; one for each core otherwise. What is found is the same with any number", wholeAbove0)
+    .option("--no-explain", "do not take changes back one by one, nor say what each is worth: a third of the runs less")
+    .option("--no-test", "leave the last stretch unseen, for who reports on it otherwise")
     .option("--resume <file>", "keep every run in this file, and do not run again what is in it")
     .addOption(new Option("-o, --output <format>", "of what was found").choices(["yaml", "json"]).default("yaml"))
     .addHelpText(
@@ -77,7 +95,12 @@ what the result is judged by. Exit codes: 0 ok, 1 failure, 2 usage, a config or 
 
 async function run(files: readonly string[], flags: Flags): Promise<number> {
   const { TidegateError } = await import("../model/index.ts");
-  if (flags.scenarios !== undefined) return search(await scenarioSetting(flags.scenarios, flags), flags);
+  if (flags.into !== undefined) return tuneEach(flags.into, flags);
+  if (flags.scenarios !== undefined) {
+    const { scenarios, traces } = await scenariosOf(flags.scenarios, flags);
+    if (flags.policy === undefined) throw new TidegateError("usage", "scenarios have no policy of their own; name one with --policy");
+    return printed(await scenarioSetting(scenarios, traces, flags.policy, await factsOf(scenarios, traces, flags), flags), flags);
+  }
   if (files.length === 0) throw new TidegateError("usage", "there is no endpoint to tune for; give a config, or --scenarios FILE");
   if (flags.trace.length === 0 && flags.fromHistory === undefined)
     throw new TidegateError("usage", "there is no traffic to tune on; give --trace FILE or --from-history ENDPOINT");
@@ -86,7 +109,7 @@ async function run(files: readonly string[], flags: Flags): Promise<number> {
   const history = flags.fromHistory === undefined ? null : await recorded(flags.fromHistory, flags.state, flags.seed);
   try {
     const traces = [...flags.trace, ...(history === null ? [] : [history.file])];
-    return await search(await traceSetting(traces, files, flags), flags);
+    return await printed(await traceSetting(traces, files, flags), flags);
   } finally {
     history?.remove();
   }
@@ -105,7 +128,7 @@ interface Setting {
 }
 
 async function traceSetting(traces: readonly string[], files: readonly string[], flags: Flags): Promise<Setting> {
-  const [{ simulationOf }, { TidegateError }, { factsOf }] = await Promise.all([
+  const [{ simulationOf }, { TidegateError }, stages] = await Promise.all([
     import("./simulate-setup.ts"),
     import("../model/index.ts"),
     import("./tune-stages.ts"),
@@ -143,43 +166,102 @@ async function traceSetting(traces: readonly string[], files: readonly string[],
     bounds: { min: pool.min, max: pool.max },
     subject: await subjectOf(files, endpoint, flags.policy),
     cases: each.map((one) => ({ kind: "trace", files, flags: one })),
-    facts: setups.map((setup) => factsOf(setup.options)),
+    facts: setups.map((setup) => stages.factsOf(setup.options)),
     key: [each, endpoint, await sizesOf(traces)],
   };
 }
 
-async function scenarioSetting(file: string, flags: Flags): Promise<Setting> {
-  const [{ parseScenarios }, { readFile, readText }, { dirname }, { TidegateError }, { scenarioFacts }] = await Promise.all([
-    import("../simulator/index.ts"),
-    import("./documents.ts"),
-    import("node:path"),
-    import("../model/index.ts"),
-    import("./tune-stages.ts"),
-  ]);
-  if (flags.policy === undefined) throw new TidegateError("usage", "scenarios have no policy of their own; name one with --policy");
-  const all = parseScenarios(readText(file, readFile));
-  const wanted = flags.only?.split(",").map((name) => name.trim());
-  for (const name of wanted ?? []) {
-    if (!all.some((scenario) => scenario.name === name))
-      throw new TidegateError("usage", `--only ${name} is no scenario of ${file}; there is ${all.map((one) => one.name).join(", ")}`);
-  }
-  const scenarios = wanted === undefined ? all : all.filter(({ name }) => wanted.includes(name));
+async function scenariosOf(file: string, { only, traces, profile }: Flags) {
+  const { readScenarios } = await import("./scenario-files.ts");
+  return readScenarios({ file, only, traces, profile });
+}
+
+type Facts = Setting["facts"];
+
+async function untilOf({ to }: Flags): Promise<Ms | null> {
+  if (to === undefined) return null;
+  const { duration } = await import("./trace-output.ts");
+  return duration(to, "--to");
+}
+
+async function factsOf(scenarios: readonly Scenario[], traces: string, flags: Flags): Promise<Facts> {
+  const { scenarioFacts } = await import("./tune-stages.ts");
+  const untilMs = await untilOf(flags);
+  return Promise.all(scenarios.map((scenario) => scenarioFacts(scenario, traces, untilMs, flags.test)));
+}
+
+async function scenarioSetting(
+  scenarios: readonly Scenario[],
+  traces: string,
+  policy: string,
+  facts: Facts,
+  flags: Flags,
+): Promise<Setting> {
+  const untilMs = await untilOf(flags);
   const bounds = {
     min: Math.max(...scenarios.map(({ replicas }) => replicas.min)),
     max: Math.min(...scenarios.map(({ replicas }) => replicas.max)),
   };
   const [first] = scenarios as [Scenario];
-  const attainment = Math.max(...scenarios.map(({ objective }) => objective.attainment));
-  const traces = flags.traces ?? dirname(file);
   return {
     name: scenarios.map(({ name }) => name).join(", "),
-    attainment,
+    attainment: Math.max(...scenarios.map(({ objective }) => objective.attainment)),
     bounds,
-    subject: await familySubject(flags.policy, bounds, first.objective),
-    cases: scenarios.map((scenario) => ({ kind: "scenario", scenario, traces })),
-    facts: await Promise.all(scenarios.map((scenario) => scenarioFacts(scenario, traces))),
-    key: [scenarios, traces],
+    subject: await familySubject(policy, bounds, first.objective),
+    cases: scenarios.map((scenario) => ({ kind: "scenario", scenario, traces, untilMs })),
+    facts,
+    key: [scenarios, traces, untilMs],
   };
+}
+
+/** Each policy for each scenario alone, as a file of its own; what is there already stays, so that a search that was broken off goes on. */
+async function tuneEach(folder: string, flags: Flags): Promise<number> {
+  const [{ TidegateError }, { nameOf, policyNames, readChoice }, { existsSync, mkdirSync }, { join }, { writeOut }] = await Promise.all([
+    import("../model/index.ts"),
+    import("./compare-policies.ts"),
+    import("node:fs"),
+    import("node:path"),
+    import("./study-output.ts"),
+  ]);
+  if (flags.scenarios === undefined || flags.policy === undefined)
+    throw new TidegateError("usage", "--into needs --scenarios FILE and --policy a,b,c");
+  const { scenarios, traces } = await scenariosOf(flags.scenarios, flags);
+  const policies = await policyNames(namesIn(flags.policy));
+  const pool = await poolOf(flags);
+  let code: number = EXIT.ok;
+  try {
+    for (const scenario of scenarios) {
+      mkdirSync(join(folder, scenario.name), { recursive: true });
+      let facts: Facts | null = null;
+      for (const policy of policies) {
+        const name = nameOf(await readChoice(policy));
+        const file = join(folder, scenario.name, `${name}.yaml`);
+        if (existsSync(file)) continue;
+        facts ??= await factsOf([scenario], traces, flags);
+        const setting = await scenarioSetting([scenario], traces, policy, facts, flags);
+        process.stderr.write(`${scenario.name}, ${name}\n`);
+        const tuned = await search(setting, flags, pool, name);
+        writeOut(file, (await shown(tuned, setting, flags, "yaml")).out, "--into");
+        if (missesObjective(tuned)) code = EXIT.objectiveMissed;
+      }
+    }
+  } finally {
+    await pool.end();
+  }
+  return code;
+}
+
+/** What FOLDER/SCENARIO/POLICY.yaml hold for other scenarios, as policies. */
+async function foundElsewhere(folder: string, policy: string, own: PolicyDocument): Promise<readonly PolicyDocument[]> {
+  const [{ globSync }, { join }, { plainDocuments, readFile, readText }, { policyInDocument }] = await Promise.all([
+    import("node:fs"),
+    import("node:path"),
+    import("./documents.ts"),
+    import("./compare-policies.ts"),
+  ]);
+  const files = globSync(join(folder, "*", `${policy}.yaml`)).toSorted();
+  const documents = await Promise.all(files.map((file) => plainDocuments(readText(file, readFile))));
+  return documents.flatMap(([document]) => (document === undefined ? [] : [policyInDocument(own, document.value) as PolicyDocument]));
 }
 
 async function sizesOf(traces: readonly string[]): Promise<readonly (number | null)[]> {
@@ -187,22 +269,55 @@ async function sizesOf(traces: readonly string[]): Promise<readonly (number | nu
   return traces.map((trace) => (existsSync(trace) ? statSync(trace).size : null));
 }
 
-async function search({ name, attainment, bounds, subject, cases, facts, key }: Setting, flags: Flags): Promise<number> {
+type Pool = ThreadPool<TuneTask, Scored>;
+
+async function poolOf({ workers }: Flags): Promise<Pool> {
+  const { threadPool } = await import("./thread-pool.ts");
+  return threadPool<TuneTask, Scored>(new URL("./tune-worker.ts", import.meta.url), workers ?? null);
+}
+
+async function printed(setting: Setting, flags: Flags): Promise<number> {
+  const pool = await poolOf(flags);
+  try {
+    const tuned = await search(setting, flags, pool, flags.policy);
+    const { print } = await import("./documents.ts");
+    print(await shown(tuned, setting, flags, flags.output === "json" ? "json" : "yaml"));
+    return missesObjective(tuned) ? EXIT.objectiveMissed : EXIT.ok;
+  } finally {
+    await pool.end();
+  }
+}
+
+/** On the last stretch; where that was left alone, on what was chosen by. */
+const missesObjective = ({ found }: Tuned) => (found.test ?? found.validation).miss > 0;
+
+async function search(
+  { attainment, bounds, subject, cases, facts, key }: Setting,
+  flags: Flags,
+  pool: Pool,
+  policy: string | undefined,
+): Promise<Tuned> {
   const [tuner, { TidegateError }] = await Promise.all([import("../tuner/index.ts"), import("../model/index.ts")]);
-  const knobs = tuner.knobsOf({ policy: subject.policy, metrics: subject.metrics, bounds });
+  const all = tuner.knobsOf({ policy: subject.policy, metrics: subject.metrics, bounds });
+  const words = flags.knobs;
+  const knobs = words === undefined ? all : all.filter(({ name }) => words.some((word) => name.includes(word)));
+  if (all.length > 0 && knobs.length === 0)
+    throw new TidegateError("usage", `--knobs ${words?.join(",")} names none of its knobs: ${all.map(({ name }) => name).join(", ")}`);
   if (knobs.length === 0)
     throw new TidegateError("usage", `policy ${String(subject.policy["kind"])} has nothing that tune can turn; name another with --policy`);
+  if (flags.also !== undefined && policy === undefined) throw new TidegateError("usage", "--also needs --policy, whose files it reads");
+  const also = flags.also === undefined ? [] : await foundElsewhere(flags.also, policy as string, subject.policy);
 
   const leastOf = (stage: (typeof tuner.STAGES)[number]) => ({
     requests: Math.min(...facts.map((of) => of[stage].requests)),
     lengthMs: Math.max(...facts.map((of) => of[stage].lengthMs)),
   });
-  const book = await bookOf(flags.resume, [key, subject.metrics]);
-  const { threadPool } = await import("./thread-pool.ts");
-  const pooled = await threadPool<TuneTask, Scored>(new URL("./tune-worker.ts", import.meta.url), flags.workers ?? null);
+  const { bookOf } = await import("./run-book.ts");
+  const book = bookOf<Scored>(flags.resume);
+  const keyOf = (job: Job) => [key, subject.metrics, job];
   const line = progressOf();
   try {
-    const tuned = await tuner.tune({
+    return await tuner.tune({
       document: subject.policy,
       knobs,
       cases: cases.length,
@@ -210,25 +325,24 @@ async function search({ name, attainment, bounds, subject, cases, facts, key }: 
       seeds: flags.seeds,
       budget: flags.candidates,
       seed: flags.seed,
+      also,
+      explains: flags.explain,
+      tests: flags.test,
       data: { train: leastOf("train"), validation: leastOf("validation"), test: leastOf("test") },
       run: (jobs) =>
         Promise.all(
           jobs.map(async (job) => {
-            const known = book.get(job);
+            const known = book.get(keyOf(job));
             if (known !== undefined) return known;
-            const scored = await pooled.run({ on: cases[job.case] as TuneCase, metrics: subject.metrics, job });
-            book.keep(job, scored);
+            const scored = await pool.run({ on: cases[job.case] as TuneCase, metrics: subject.metrics, job });
+            book.keep(keyOf(job), scored);
             return scored;
           }),
         ),
       onProgress: line.show,
     });
-    line.end();
-    await show(tuned, subject, name, flags.output === "json" ? "json" : "yaml");
-    return tuned.found.test.miss > 0 ? EXIT.objectiveMissed : EXIT.ok;
   } finally {
     line.end();
-    await pooled.end();
   }
 }
 
@@ -273,53 +387,35 @@ async function subjectOf(files: readonly string[], endpoint: Endpoint, wanted: s
     return { policy: stated, metrics: endpoint.metrics, print, notes: [] };
   }
   const { policy } = endpoint;
-  if (!("manifest" in policy)) return { policy: { kind: policy.kind }, metrics: endpoint.metrics, print: ofPolicy, notes: [] };
+  const of = (document: PolicyDocument): Subject => ({
+    policy: document,
+    metrics: endpoint.metrics,
+    print: ofPolicy,
+    notes: [],
+  });
+  if (!("manifest" in policy)) return of({ kind: policy.kind });
   const { readerOf } = await import("../manifests/index.ts");
   const target = endpoint.platform.target;
   const manifest = readerOf(policy.kind).write(policy.manifest, target) as PolicyDocument;
-  return { policy: { kind: policy.kind, manifest }, metrics: endpoint.metrics, print: ofPolicy, notes: [] };
+  return of({ kind: policy.kind, manifest });
 }
 
-async function show(tuned: Tuned, subject: Subject, endpoint: string, format: WriteFormat): Promise<void> {
-  const [{ print, printDocuments }, { explainTuned }] = await Promise.all([import("./documents.ts"), import("../tuner/index.ts")]);
+/** What was found, for people or as data; warnings go to standard error too. */
+async function shown(tuned: Tuned, { subject, name }: Setting, flags: Flags, format: WriteFormat): Promise<Printed> {
+  const [{ printDocuments }, { explainTuned }] = await Promise.all([import("./documents.ts"), import("../tuner/index.ts")]);
   const document = subject.print(tuned.document);
-  for (const warning of tuned.warnings) process.stderr.write(`warning: ${warning}\n`);
+  const err = tuned.warnings.map((warning) => `warning: ${warning}\n`).join("");
   if (format === "json") {
     const { before, found, ablation, front, warnings, candidates } = tuned;
-    const report = { endpoint, document, before, found, ablation, front, warnings, candidates };
-    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-    return;
+    const report = { endpoint: name, document, before, found, ablation, front, warnings, candidates };
+    return { out: `${JSON.stringify(report, null, 2)}\n`, err };
   }
-  const notes = [...explainTuned(tuned), ...tuned.warnings.map((warning) => `Warning: ${warning}`), ...subject.notes];
-  print(await printDocuments([{ document, notes }], format));
-}
-
-interface Book {
-  get(job: Job): Scored | undefined;
-  keep(job: Job, scored: Scored): void;
-}
-
-/** Runs that are over, kept in a file of JSON lines. A run is known by all that it depends on, so that a changed config runs anew. */
-async function bookOf(file: string | undefined, setting: unknown): Promise<Book> {
-  if (file === undefined) return { get: () => undefined, keep: () => {} };
-  const { appendFileSync, existsSync, readFileSync } = await import("node:fs");
-  const keyOf = (job: Job) =>
-    createHash("sha256")
-      .update(JSON.stringify([setting, job]))
-      .digest("base64url");
-  const known = new Map<string, Scored>();
-  for (const line of existsSync(file) ? readFileSync(file, "utf8").split("\n") : []) {
-    try {
-      const { key, scored } = JSON.parse(line) as { readonly key: string; readonly scored: Scored };
-      known.set(key, scored);
-    } catch {
-      // The last line of a run that was broken off may be half a line.
-    }
-  }
-  return {
-    get: (job) => known.get(keyOf(job)),
-    keep: (job, scored) => appendFileSync(file, `${JSON.stringify({ key: keyOf(job), scored })}\n`),
-  };
+  const how =
+    flags.into === undefined
+      ? []
+      : [`For scenario ${name}; --seeds ${flags.seeds}, --seed ${flags.seed}${flags.to === undefined ? "" : `, --to ${flags.to}`}.`];
+  const notes = [...explainTuned(tuned), ...how, ...tuned.warnings.map((warning) => `Warning: ${warning}`), ...subject.notes];
+  return { out: (await printDocuments([{ document, notes }], format)).out, err };
 }
 
 const PHASES: Readonly<Record<TuneProgress["phase"], string>> = {

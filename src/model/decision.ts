@@ -44,6 +44,8 @@ export interface Need {
   readonly name: string;
   readonly per: Subject["kind"];
   readonly sampleEveryMs: Ms;
+  /** It is read only while the gateway's slots do not come, which say the same: whoever knows that they will may leave it out. */
+  readonly unlessSlots?: true;
 }
 
 /**

@@ -54,7 +54,7 @@ export {
   type SimulationOptions,
 } from "./options.ts";
 export type { Figures, LatencySummary, Minutes, RequestCounts, SimulationResult } from "./result.ts";
-export { columnsOf, type Rows, type TraceColumns } from "./rows.ts";
+export { columnsOf, heldRows, type Rows, type TraceColumns } from "./rows.ts";
 export {
   type OpenTrace,
   parseScenarios,

@@ -119,7 +119,7 @@ interface Target {
 
 export function createReadings(
   settings: Settings,
-  needs: readonly Need[],
+  stated: readonly Need[],
   blindness: Blindness,
   fleet: Fleet,
   ledger: Ledger,
@@ -128,6 +128,9 @@ export function createReadings(
 ): Readings {
   const { endpoint, ledgerSeen } = settings;
   const { scrapeEveryMs } = endpoint;
+  // Pages read every second for nobody take most of a run's time.
+  const slotsAlways = ledgerSeen && !settings.faults.some(({ kind }) => kind === "outage");
+  const needs = slotsAlways && !settings.allSeries ? stated.filter(({ unlessSlots }) => unlessSlots !== true) : stated;
   const everyMs = needs.reduce((least, need) => (need.sampleEveryMs > 0 ? Math.min(least, need.sampleEveryMs) : least), scrapeEveryMs);
   const isNeeded = (name: string, per: "replica" | "endpoint") =>
     !blindness.absent.has(name) &&

@@ -196,6 +196,18 @@ export class Recorder {
     return this.figures(this.sum(), this.settings.warmupMs);
   }
 
+  /** Of what is reported, so far. */
+  soFar(): { readonly judged: number; readonly within: number; readonly gpuHours: number } {
+    const [, before, after] = this.stretches;
+    const counted = this.settings.splitMs === null ? [before, after] : [after];
+    const sum = (of: (stretch: Stretch) => number) => counted.reduce((total, stretch) => total + of(stretch), 0);
+    return {
+      judged: sum(({ completed, failed, rejected }) => completed + failed + rejected),
+      within: sum(({ within }) => within),
+      gpuHours: sum(({ gpuMs }) => gpuMs) / hourMs,
+    };
+  }
+
   latencies(): Latencies {
     const { ttft, tpot, e2e } = this.settings.splitMs === null ? this.sum() : this.stretches[2];
     return { ttft, tpot, e2e };

@@ -39,7 +39,42 @@ export function columnsOf(rows: readonly TraceRequest[]): TraceColumns {
   };
 }
 
-export const cursorOf = (rows: Rows): RowCursor => (Symbol.iterator in rows ? new IterableCursor(rows) : new ColumnCursor(rows));
+/** What `heldRows` gives has both faces: columns are the faster one. */
+export const cursorOf = (rows: Rows): RowCursor => ("arrivalMs" in rows ? new ColumnCursor(rows) : new IterableCursor(rows));
+
+/**
+ * The same rows, made once and held as columns: making them anew for every run, such as laying copies over each other, takes a third of a
+ * run's time. Clients are not held.
+ * @returns the rows as they are where there are more than `most`
+ */
+export function heldRows(rows: Iterable<TraceRequest>, most: number): Iterable<TraceRequest> {
+  const all: TraceRequest[] = [];
+  for (const row of rows) {
+    if (all.length >= most) return rows;
+    all.push(row);
+  }
+  const columns = columnsOf(all);
+  return { ...columns, [Symbol.iterator]: () => rowsOf(columns) };
+}
+
+function* rowsOf({
+  arrivalMs,
+  promptTokens,
+  outputTokens,
+  prefixHitTokens,
+  class: classes,
+  sessionId,
+}: TraceColumns): Generator<TraceRequest> {
+  for (let at = 0; at < arrivalMs.length; at++)
+    yield {
+      arrivalMs: arrivalMs[at] as Ms,
+      promptTokens: promptTokens[at] as number,
+      outputTokens: outputTokens[at] as number,
+      ...(prefixHitTokens === undefined ? {} : { prefixHitTokens: prefixHitTokens[at] as number }),
+      ...(classes === undefined ? {} : { class: classes[at] as string }),
+      ...(sessionId === undefined ? {} : { sessionId: sessionId[at] as string }),
+    };
+}
 
 abstract class Cursor implements RowCursor {
   arrivalMs: Ms = 0;

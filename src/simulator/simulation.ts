@@ -17,11 +17,20 @@ const minuteMs: Ms = 60_000;
 /** What is still under way so long after the end is given up: it counts as open. */
 const longestTailMs: Ms = 3_600_000;
 
+export interface SoFar {
+  /** Completed, failed and rejected. */
+  readonly judged: number;
+  readonly within: number;
+  readonly gpuHours: number;
+}
+
 /** A run that is stepped, for whoever wants to show how far it is. */
 export interface Simulation {
   readonly nowMs: Ms;
   readonly arrived: number;
   readonly done: boolean;
+  /** What is counted so far of the stretch that is reported: after the split where there is one. */
+  soFar(): SoFar;
   /** Takes in at most so many rows of the trace, with all that happens up to the last of them. @returns whether there is more */
   step(rows: number): boolean;
   /** @throws RangeError while the run is not done */
@@ -113,6 +122,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
     get done() {
       return done;
     },
+    soFar: () => recorder.soFar(),
     step(count) {
       for (let left = count; left > 0 && hasRow; left--) {
         const { arrivalMs } = rows;

@@ -5,7 +5,7 @@ const percent = (share: number, digits = 2) => `${(100 * share).toFixed(digits)}
 const number = (value: number) => String(Number(value.toPrecision(4)));
 
 /** What was found and what each change did, a line each, for a comment over the manifest. */
-export function explainTuned({ before, found, known, ablation, candidates }: Tuned): readonly string[] {
+export function explainTuned({ before, found, known, ablation, explained, candidates }: Tuned): readonly string[] {
   const stages: readonly (readonly [Stage, string])[] = [
     ["train", "tuned on"],
     ["validation", "chosen by"],
@@ -13,10 +13,15 @@ export function explainTuned({ before, found, known, ablation, candidates }: Tun
   ];
   return [
     `Tuned by tidegate tune, ${candidates} candidates. GPU-hours and requests within the objective, before → found:`,
-    ...stages.map(([stage, words]) => `  ${words}: ${figures(before[stage])} → ${figures(found[stage])}`),
-    ...(ablation.length === 0
-      ? ["Nothing that was tried is worth a change."]
-      : ["What each change does, as far as was tuned on (alone back at what it was):"]),
+    ...stages.flatMap(([stage, words]) => {
+      const [was, is] = [before[stage], found[stage]];
+      return was === null || is === null ? [] : [`  ${words}: ${figures(was)} → ${figures(is)}`];
+    }),
+    ...(!explained
+      ? []
+      : ablation.length === 0
+        ? ["Nothing that was tried is worth a change."]
+        : ["What each change does, as far as was tuned on (alone back at what it was):"]),
     ...ablation.map(
       ({ knob, before: was, found: value, without }) =>
         `  ${knob}: ${number(was)} → ${number(value)}; without it ${effect(without, known)}.`,

@@ -4,6 +4,8 @@ export interface Scored {
   readonly requests: number;
   readonly within: number;
   readonly gpuHours: number;
+  /** So many were late that it was broken off: the share is that of what had ended, the hours are as if it had gone on so. */
+  readonly isBrokenOff?: true;
   /** The policy's own reader or the config refused the document; nothing ran. */
   readonly refused?: string;
 }
@@ -16,6 +18,13 @@ export interface Outcome {
   readonly attainment: number;
   /** By how much the objective is missed, summed over cases; 0: it holds in all. */
   readonly miss: number;
+}
+
+/** Of one document in each stretch; null: not looked at. */
+export interface Staged {
+  readonly train: Outcome;
+  readonly validation: Outcome;
+  readonly test: Outcome | null;
 }
 
 /** @param byCase the runs of each case, one for each seed */

@@ -46,8 +46,8 @@ it("finds the dearest level that holds the objective, and leaves alone what is w
   expect(leastKnob.read(tuned.document)).toBe(1);
   expect(downKnob.read(tuned.document)).toBe(300);
   expect(tuned.ablation.map(({ knob }) => knob)).toEqual([levelKnob.name]);
-  expect(tuned.found.test.miss).toBe(0);
-  expect(tuned.before.test.miss).toBeGreaterThan(0);
+  expect(tuned.found.test?.miss).toBe(0);
+  expect(tuned.before.test?.miss).toBeGreaterThan(0);
   expect(tuned.warnings).toEqual([]);
 });
 
@@ -97,6 +97,52 @@ it("says when nothing holds, and when there is too little to learn from", async 
     expect.stringMatching(/^The search saw 1h of traffic/),
     expect.stringMatching(/^Nothing that was tried holds 99.00 %/),
   ]);
+});
+
+it("tries first what is known from elsewhere", async () => {
+  const known = levelKnob.apply(document, 46.5);
+  const seen: Job[] = [];
+  const tuned = await tune(
+    options({
+      budget: 6,
+      also: [known],
+      run: (jobs) => {
+        seen.push(...jobs);
+        return Promise.resolve(jobs.map((job) => world(job)));
+      },
+    }),
+  );
+  expect(levelKnob.read((seen[1] as Job).document)).toBe(46.5);
+  expect(levelKnob.read(tuned.document)).toBe(46.5);
+});
+
+it("leaves the last stretch alone, and explains nothing, where asked", async () => {
+  const stages = new Set<string>();
+  const tuned = await tune(
+    options({
+      tests: false,
+      explains: false,
+      run: (jobs) => {
+        for (const { stage } of jobs) stages.add(stage);
+        return Promise.resolve(jobs.map((job) => world(job)));
+      },
+    }),
+  );
+  expect([...stages].toSorted()).toEqual(["train", "validation"]);
+  expect(tuned.found.test).toBeNull();
+  expect(tuned.ablation).toEqual([]);
+  expect(explainTuned(tuned).join("\n")).not.toMatch(/not seen before|each change|worth a change/);
+});
+
+it("runs to its end what was broken off before it says what it came to", async () => {
+  const partly = (job: Job): Scored => {
+    const whole = world(job);
+    return job.mayBreakOff && whole.within < 9000 ? { requests: 100, within: 1, gpuHours: 1, isBrokenOff: true } : whole;
+  };
+  const bad = levelKnob.apply(document, 200);
+  const tuned = await tune(options({ document: bad, run: (jobs) => Promise.resolve(jobs.map(partly)) }));
+  expect(tuned.before.train.attainment).toBeCloseTo(0.84, 3);
+  expect(tuned.found.train.miss).toBe(0);
 });
 
 it("passes over documents that are refused", async () => {

@@ -1,5 +1,5 @@
 import { type Knob, type PolicyDocument, placeOf, valueAtPlace, withValues } from "./knob.ts";
-import { isBetterOutcome, type Outcome, outcomeOf, paretoFront, type Scored } from "./outcome.ts";
+import { isBetterOutcome, type Outcome, outcomeOf, paretoFront, type Scored, type Staged } from "./outcome.ts";
 import { search } from "./search/index.ts";
 import { type DataFacts, warningsOf } from "./warn.ts";
 
@@ -15,6 +15,8 @@ export interface Job {
   readonly case: number;
   /** Of the simulator's luck. */
   readonly seed: number;
+  /** A run that is hopeless may be broken off: what it would have come to is then an estimate. */
+  readonly mayBreakOff?: true;
 }
 
 export interface TuneProgress {
@@ -40,6 +42,12 @@ export interface TuneOptions {
   readonly seed: number;
   /** What there is to learn from, by stage, for warnings. */
   readonly data: Readonly<Record<Stage, DataFacts>>;
+  /** Other documents of the same policy, such as what was found on similar traffic: tried first. */
+  readonly also?: readonly PolicyDocument[];
+  /** Whether changes are taken back one by one and explained, which costs two runs a knob and more; true unless stated. */
+  readonly explains?: boolean;
+  /** Whether the last stretch is looked at; true unless stated. Who reports on it otherwise leaves it alone here. */
+  readonly tests?: boolean;
   /** Results in the order of the jobs; side by side where that is possible. */
   run(jobs: readonly Job[]): Promise<readonly Scored[]>;
   readonly onProgress?: (progress: TuneProgress) => void;
@@ -55,12 +63,14 @@ export interface Ablation {
 
 export interface Tuned {
   readonly document: PolicyDocument;
-  readonly before: Readonly<Record<Stage, Outcome>>;
-  readonly found: Readonly<Record<Stage, Outcome>>;
+  readonly before: Staged;
+  readonly found: Staged;
   /** Of train and validation together: what `ablation` compares with. */
   readonly known: Outcome;
   /** Of the knobs that were changed, the dearest to miss first. */
   readonly ablation: readonly Ablation[];
+  /** Whether that was looked into. */
+  readonly explained: boolean;
   /** Of all that was tried, on train. */
   readonly front: readonly { readonly document: PolicyDocument; readonly outcome: Outcome }[];
   readonly warnings: readonly string[];
@@ -69,7 +79,9 @@ export interface Tuned {
 
 /** Below the objective by more than this with one luck, a candidate is not tried with the others. */
 const HOPELESS = 0.02;
+/** Most that compete on validation; of a small budget a fifth. */
 const FINALISTS = 8;
+const FEW_FINALISTS = 3;
 /**
  * Share of the error budget that what is tuned keeps in reserve on what it is tuned on and chosen by: what holds there by a hair does not
  * hold elsewhere.
@@ -77,6 +89,8 @@ const FINALISTS = 8;
 const RESERVE = 0.3;
 /** A finalist may miss on train by as little: with more data it may hold. */
 const NEAR = 0.002;
+/** Where the first knob, which is a policy's level, is tried with all others as they are. */
+const LEVEL_PLACES = [0.25, 0.4, 0.55, 0.7, 0.85] as const;
 /** A change that saves less than this goes back to what it was. */
 const WORTH = 0.005;
 
@@ -93,7 +107,7 @@ interface Candidate {
  * however many runs go side by side.
  */
 export async function tune(options: TuneOptions): Promise<Tuned> {
-  const { document, knobs, budget, seed, attainment } = options;
+  const { document, knobs, budget, seed, attainment, also = [], explains = true, tests = true } = options;
   const wanted = 1 - (1 - RESERVE) * (1 - attainment);
   const judge = judgeOf(options, wanted);
   const starting = knobs.map((knob) => knob.read(document));
@@ -103,7 +117,7 @@ export async function tune(options: TuneOptions): Promise<Tuned> {
 
   progress("search", 0, budget);
   await search({
-    starts: [knobs.map((knob, at) => placeOf(knob, starting[at] as number))],
+    starts: startsOf(knobs, document, also),
     budget,
     seed,
     isBetter: isBetterOutcome,
@@ -126,7 +140,8 @@ export async function tune(options: TuneOptions): Promise<Tuned> {
   const [asItIs] = await judge.on("train", [document]);
   const before: Candidate = { document, values: starting, outcome: asItIs as Outcome };
   const front = paretoFront([before, ...candidates]);
-  const finalists = finalistsOf([before, ...candidates], front, wanted);
+  const most = Math.min(FINALISTS, Math.max(FEW_FINALISTS, Math.round(budget / 5)));
+  const finalists = finalistsOf([before, ...candidates], front, wanted, most);
   progress("choose", 0, finalists.length);
   const validated = await judge.on(
     "validation",
@@ -145,7 +160,7 @@ export async function tune(options: TuneOptions): Promise<Tuned> {
   const changed = new Set(knobs.flatMap((knob, at) => (knob.read(winner.document) === starting[at] ? [] : [at])));
   const restored = (values: readonly number[], at: number) =>
     values.map((value, index) => (index === at ? (starting[at] as number) : value));
-  for (const at of [...changed]) {
+  for (const at of explains ? [...changed] : []) {
     const values = restored(winner.values, at);
     const without = withChanges(document, knobs, values, changed, at);
     const outcome = await knownOf(without);
@@ -157,7 +172,7 @@ export async function tune(options: TuneOptions): Promise<Tuned> {
     progress("explain", 1 + knobs.indexOf(knobs[at] as Knob), 2 * knobs.length);
   }
   const ablation: Ablation[] = [];
-  for (const at of changed) {
+  for (const at of explains ? changed : []) {
     const knob = knobs[at] as Knob;
     const without = await knownOf(withChanges(document, knobs, restored(winner.values, at), changed, at));
     ablation.push({ knob: knob.name, before: starting[at] as number, found: knob.read(winner.document), without });
@@ -166,13 +181,13 @@ export async function tune(options: TuneOptions): Promise<Tuned> {
   ablation.sort((a, b) => (isBetterOutcome(a.without, b.without) ? 1 : isBetterOutcome(b.without, a.without) ? -1 : 0));
 
   progress("test", 0, 1);
-  const stages = async (of: PolicyDocument): Promise<Readonly<Record<Stage, Outcome>>> => {
+  const stages = async (of: PolicyDocument): Promise<Staged> => {
     const [[train], [validation], [test]] = [
       await judge.on("train", [of], attainment),
       await judge.on("validation", [of], attainment),
-      await judge.on("test", [of], attainment),
+      tests ? await judge.on("test", [of], attainment) : [null],
     ];
-    return { train: train as Outcome, validation: validation as Outcome, test: test as Outcome };
+    return { train: train as Outcome, validation: validation as Outcome, test: test as Outcome | null };
   };
   const found = await stages(winner.document);
   const was = await stages(document);
@@ -183,10 +198,18 @@ export async function tune(options: TuneOptions): Promise<Tuned> {
     found,
     known,
     ablation,
+    explained: explains,
     front: front.map(({ document: of, outcome }) => ({ document: of, outcome })),
     warnings: warningsOf({ before: was, found, data: options.data, wanted: attainment, edges: atEdge(knobs, changed, winner.document) }),
     candidates: candidates.length,
   };
+}
+
+/** As it is, what is known besides, and the level alone at several places: it matters most, and in a small budget is soon found. */
+function startsOf(knobs: readonly Knob[], document: PolicyDocument, also: readonly PolicyDocument[]): readonly (readonly number[])[] {
+  const placesOf = (of: PolicyDocument) => knobs.map((knob) => placeOf(knob, knob.read(of)));
+  const own = placesOf(document);
+  return [own, ...also.map(placesOf), ...LEVEL_PLACES.map((place) => own.map((other, at) => (at === 0 ? place : other)))];
 }
 
 /** The document with the values of those knobs that are changed, but for `except`. */
@@ -212,12 +235,12 @@ const both = (a: Outcome, b: Outcome): Outcome => ({
 });
 
 /** The best on train, and the cheapest of those that serve more in time: what holds by a hair there may miss elsewhere. */
-function finalistsOf(all: readonly Candidate[], front: readonly Candidate[], wanted: number): readonly Candidate[] {
-  const holding = front.filter(({ outcome }) => outcome.attainment >= wanted - NEAR).slice(0, FINALISTS);
+function finalistsOf(all: readonly Candidate[], front: readonly Candidate[], wanted: number, most: number): readonly Candidate[] {
+  const holding = front.filter(({ outcome }) => outcome.attainment >= wanted - NEAR).slice(0, most);
   const ranked = [...all].sort((a, b) => (isBetterOutcome(a.outcome, b.outcome) ? -1 : isBetterOutcome(b.outcome, a.outcome) ? 1 : 0));
   const chosen = new Map<string, Candidate>();
   for (const candidate of [...holding, ...ranked]) {
-    if (chosen.size >= FINALISTS) break;
+    if (chosen.size >= most) break;
     chosen.set(JSON.stringify(candidate.document), chosen.get(JSON.stringify(candidate.document)) ?? candidate);
   }
   return [...chosen.values()];
@@ -238,9 +261,14 @@ function judgeOf({ run, cases, seeds }: TuneOptions, wanted: number) {
     Array.from({ length: cases }, (_, at) =>
       Array.from({ length: to - from }, (_, index): Job => ({ document, stage, case: at, seed: from + index + 1 })),
     ).flat();
-  const complete = async (jobs: readonly Job[]) => {
+  /** @param exactly runs that were broken off are run again, to their end */
+  const complete = async (jobs: readonly Job[], exactly: boolean) => {
     const missing = new Map<string, Job>();
-    for (const job of jobs) if (!known.has(keyOf(job))) missing.set(keyOf(job), job);
+    for (const job of jobs) {
+      const scored = known.get(keyOf(job));
+      if (scored === undefined || (exactly && scored.isBrokenOff === true))
+        missing.set(keyOf(job), exactly ? job : { ...job, mayBreakOff: true });
+    }
     const results = await run([...missing.values()]);
     [...missing.keys()].forEach((key, at) => {
       known.set(key, results[at] as Scored);
@@ -257,14 +285,23 @@ function judgeOf({ run, cases, seeds }: TuneOptions, wanted: number) {
   return {
     /** On train, with all lucks only where the first gives hope. */
     async screen(documents: readonly PolicyDocument[]): Promise<readonly Outcome[]> {
-      await complete(documents.flatMap((document) => jobsOf(document, "train", 0, 1)));
+      await complete(
+        documents.flatMap((document) => jobsOf(document, "train", 0, 1)),
+        false,
+      );
       const hopeful = documents.filter((document) => outcome(document, "train").miss <= HOPELESS);
-      await complete(hopeful.flatMap((document) => jobsOf(document, "train", 1, seeds)));
+      await complete(
+        hopeful.flatMap((document) => jobsOf(document, "train", 1, seeds)),
+        false,
+      );
       return documents.map((document) => outcome(document, "train"));
     },
     /** `share`: what misses are counted from, the tuner's own unless told. */
     async on(stage: Stage, documents: readonly PolicyDocument[], share = wanted): Promise<readonly Outcome[]> {
-      await complete(documents.flatMap((document) => jobsOf(document, stage, 0, seeds)));
+      await complete(
+        documents.flatMap((document) => jobsOf(document, stage, 0, seeds)),
+        true,
+      );
       return documents.map((document) => outcome(document, stage, share));
     },
   };

@@ -1,5 +1,5 @@
 import { formatDuration, type Ms } from "../model/index.ts";
-import type { Outcome } from "./outcome.ts";
+import type { Staged } from "./outcome.ts";
 
 /** How much there is in a stage. */
 export interface DataFacts {
@@ -8,8 +8,8 @@ export interface DataFacts {
 }
 
 interface Found {
-  readonly before: Readonly<Record<"train" | "validation" | "test", Outcome>>;
-  readonly found: Readonly<Record<"train" | "validation" | "test", Outcome>>;
+  readonly before: Staged;
+  readonly found: Staged;
   readonly data: Readonly<Record<"train" | "validation" | "test", DataFacts>>;
   readonly wanted: number;
   /** Knobs that ended at a bound. */
@@ -25,7 +25,7 @@ const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
 /** What to know before the found policy is trusted: too little data, and an outcome that did not last. */
 export function warningsOf({ before, found, data, wanted, edges }: Found): readonly string[] {
   const said: string[] = [];
-  for (const stage of ["train", "validation", "test"] as const) {
+  for (const stage of found.test === null ? (["train", "validation"] as const) : (["train", "validation", "test"] as const)) {
     const allowed = data[stage].requests * (1 - wanted);
     if (allowed < LEAST_LATE)
       said.push(
@@ -40,14 +40,15 @@ export function warningsOf({ before, found, data, wanted, edges }: Found): reado
     said.push(
       `Nothing that was tried holds ${percent(wanted)} on what it was tuned on; this misses least (${percent(found.train.attainment)}). Another policy, more replicas or a faster start may be what it takes.`,
     );
-  else if (found.test.miss > 0)
+  else if (found.test !== null && found.test.miss > 0)
     said.push(
-      `Over-fit: it holds ${percent(wanted)} on what it was tuned on, and ${percent(found.test.attainment)} on traffic that it had not seen (before: ${percent(before.test.attainment)}). Do not rely on it; tune on more traffic or ask for more than you need.`,
+      `Over-fit: it holds ${percent(wanted)} on what it was tuned on, and ${percent(found.test.attainment)} on traffic that it had not seen (before: ${percent(before.test?.attainment ?? 0)}). Do not rely on it; tune on more traffic or ask for more than you need.`,
     );
-  const saved = (stage: "train" | "test") => 1 - found[stage].gpuHours / before[stage].gpuHours;
-  if (found.test.miss === 0 && before.train.miss === 0 && saved("train") > 0.02 && saved("test") < saved("train") / 2)
+  const savedOnTrain = 1 - found.train.gpuHours / before.train.gpuHours;
+  const savedOnTest = found.test === null || before.test === null ? null : 1 - found.test.gpuHours / before.test.gpuHours;
+  if (found.test?.miss === 0 && before.train.miss === 0 && savedOnTrain > 0.02 && savedOnTest !== null && savedOnTest < savedOnTrain / 2)
     said.push(
-      `Over-fit: it saves ${percent(saved("train"))} of GPU-hours on what it was tuned on, and ${percent(saved("test"))} on traffic that it had not seen.`,
+      `Over-fit: it saves ${percent(savedOnTrain)} of GPU-hours on what it was tuned on, and ${percent(savedOnTest)} on traffic that it had not seen.`,
     );
   for (const name of edges) said.push(`${name} ended at the bound of what was tried.`);
   return said;

@@ -10,6 +10,8 @@ import { busyMs } from "./work.ts";
 
 export interface CellOptions {
   readonly learnFirst?: boolean;
+  /** What `scenarioRun` gives to report on, where somebody holds it: it is the same for every contender. */
+  readonly runs?: readonly ScenarioRun[];
   /** Keep what a picture shows: the course, and at most so many changes with their reasons; 0: nothing. */
   readonly keepChanges?: number;
   /** How far the cell is, from 0 to 1. */
@@ -25,9 +27,9 @@ export async function runCell(
   contender: Contender,
   seed: number,
   open: OpenTrace,
-  { learnFirst = false, keepChanges = 0, onProgress }: CellOptions = {},
+  { learnFirst = false, keepChanges = 0, onProgress, ...held }: CellOptions = {},
 ): Promise<CellResult> {
-  const runs = await scenarioRun(scenario, "report", seed, open, { learnFirst });
+  const runs = held.runs ?? (await scenarioRun(scenario, "report", seed, open, { learnFirst }));
   const changes = new Changes(keepChanges, runs[0]?.fromMs ?? 0);
   const results = runs.map((run, at) => {
     const simulation = createSimulation({

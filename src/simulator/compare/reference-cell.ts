@@ -1,6 +1,7 @@
 import type { Policy } from "../../model/index.ts";
 import { clairvoyant, lowerBound, peek, peekMargin, schedulePolicy } from "../references/index.ts";
 import type { SimulationResult } from "../result.ts";
+import { heldRows } from "../rows.ts";
 import { type OpenTrace, type Scenario, type ScenarioRun, scenarioRun } from "../scenario/index.ts";
 import { simulate } from "../simulation.ts";
 import { reportedCourse } from "./cell.ts";
@@ -20,7 +21,14 @@ export interface ReferenceCell {
   readonly references: References;
   readonly peek: CellResult;
   readonly clairvoyant: CellResult;
+  /** The fixed count that would have been right. */
+  readonly fixed: CellResult;
 }
+
+/** Rows that are held while one run is tried many times. */
+const HELD_ROWS = 4_000_000;
+
+const held = (run: ScenarioRun): ScenarioRun => ({ ...run, rows: heldRows(run.rows, HELD_ROWS) });
 
 /** Of several endpoints each has its own, and they are summed. `peek` brings its margin from the part that policies are tuned on. */
 export async function runReferences(
@@ -29,12 +37,13 @@ export async function runReferences(
   open: OpenTrace,
   { learnFirst = false, runs: most, onProgress }: ReferenceOptions,
 ): Promise<ReferenceCell> {
-  const reported = await scenarioRun(scenario, "report", seed, open, { learnFirst });
-  const tuned = await scenarioRun(scenario, "tune", seed, open);
+  const reported = (await scenarioRun(scenario, "report", seed, open, { learnFirst })).map(held);
+  const tuned = (await scenarioRun(scenario, "tune", seed, open)).map(held);
   let bound = 0;
   let holds = true;
   const peeks: SimulationResult[] = [];
   const schedules: SimulationResult[] = [];
+  const fixed: SimulationResult[] = [];
   for (const [at, run] of reported.entries()) {
     const rerun = (policy: Policy) => simulate({ ...options, policy });
     const options = simulationOf(scenario, { name: "reference", policy: { kind: "slo" } }, run, seed);
@@ -45,6 +54,8 @@ export async function runReferences(
     });
     holds &&= found.holds;
     schedules.push(rerun(schedulePolicy(options.endpoint, found.schedule)));
+    const contender = { name: "fixed", policy: { kind: "static", replicas: found.fixed } };
+    fixed.push(simulate(simulationOf(scenario, contender, run, seed)));
     const margin = peekMargin(scenario, tuned[at] ?? run, seed);
     peeks.push(rerun(peek(scenario, run, margin).policy));
   }
@@ -58,6 +69,7 @@ export async function runReferences(
     references: { lowerBoundGpuHours: bound, clairvoyantGpuHours: holds ? seen.figures.gpuHours : null },
     peek: cellOf(peeks),
     clairvoyant: seen,
+    fixed: cellOf(fixed),
   };
 }
 

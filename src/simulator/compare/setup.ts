@@ -32,7 +32,7 @@ export function endpointOf(scenario: Scenario, contender: Contender): Endpoint {
     metadata: { name: scenario.name },
     spec: {
       model: profile.model,
-      engine: { kind: "emulated", profile: scenario.profile },
+      engine: { kind: "emulated", ...(scenario.measured === null ? { profile: scenario.profile } : {}) },
       platform: { kind: "process" },
       objective: {
         attainment: scenario.objective.attainment,
@@ -61,7 +61,7 @@ export function endpointOf(scenario: Scenario, contender: Contender): Endpoint {
   return endpoints[0] as Endpoint;
 }
 
-export const profileOf = ({ profile, gpu }: Scenario): EngineProfile => findProfile(profile, gpu);
+export const profileOf = ({ profile, measured, gpu }: Scenario): EngineProfile => measured ?? findProfile(profile, gpu);
 
 /** The run of one contender in one scenario with the luck of one seed. */
 export function simulationOf(scenario: Scenario, contender: Contender, run: ScenarioRun, seed: number): SimulationOptions {

@@ -22,6 +22,8 @@ export interface Clairvoyant {
   readonly figures: Figures;
   /** False: nothing that was tried holds the objective, not even the most replicas; then it is what misses it least. */
   readonly holds: boolean;
+  /** The least fixed count that holds the objective, or the most there may be: what sizing right would have been. */
+  readonly fixed: number;
   readonly runs: number;
 }
 
@@ -131,7 +133,7 @@ export function clairvoyant(scenario: Scenario, run: ScenarioRun, seed: number, 
   }
 
   const { schedule, figures } = best as unknown as Tried;
-  return { schedule, figures, holds: met(figures, wanted), runs };
+  return { schedule, figures, holds: met(figures, wanted), fixed: low, runs };
 }
 
 export const met = (figures: Pick<Figures, "attainment">, wanted: number): boolean => (figures.attainment ?? 1) >= wanted;

@@ -1,4 +1,5 @@
 import { type ConfigText, readChecked } from "../../config/index.ts";
+import type { EngineProfile } from "../../engine/index.ts";
 import type { Ms, Objective } from "../../model/index.ts";
 import { TidegateError } from "../../model/index.ts";
 import type { Shape } from "../../traces/index.ts";
@@ -22,6 +23,8 @@ export interface Scenario {
   readonly name: string;
   readonly traffic: Traffic;
   readonly profile: string;
+  /** What `profile` is where it is no built-in one: whoever reads files puts it here. */
+  readonly measured: EngineProfile | null;
   readonly gpu: string | undefined;
   readonly objective: Objective;
   readonly replicas: { readonly min: number; readonly max: number };
@@ -65,6 +68,7 @@ function resolve(name: string, document: ScenarioDocument, defaults: ScenariosDo
     name,
     traffic,
     profile: said.profile ?? DEFAULTS.profile,
+    measured: null,
     gpu: said.gpu,
     objective: {
       attainment: said.attainment ?? DEFAULTS.attainment,

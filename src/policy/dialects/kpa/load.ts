@@ -17,7 +17,12 @@ function signalOf(endpoint: Endpoint, metric: ScalingMetric): string {
 
 export function needsOf(endpoint: Endpoint, metric: ScalingMetric): readonly Need[] {
   const name = signalOf(endpoint, metric);
-  const need = (series: string, per: Need["per"]): Need => ({ name: series, per, sampleEveryMs: SECOND_MS });
+  const need = (series: string, per: Need["per"]): Need => ({
+    name: series,
+    per,
+    sampleEveryMs: SECOND_MS,
+    ...(name === SIGNAL[metric] ? { unlessSlots: true } : {}),
+  });
   const engine = name === SIGNAL.concurrency ? IN_ENGINE.map((series) => need(series, "replica")) : [need(name, "replica")];
   return [need(name, "endpoint"), ...engine];
 }
