@@ -180,7 +180,7 @@ export async function tune(options: TuneOptions): Promise<Tuned> {
   }
   ablation.sort((a, b) => (isBetterOutcome(a.without, b.without) ? 1 : isBetterOutcome(b.without, a.without) ? -1 : 0));
 
-  progress("test", 0, 1);
+  if (tests) progress("test", 0, 1);
   const stages = async (of: PolicyDocument): Promise<Staged> => {
     const [[train], [validation], [test]] = [
       await judge.on("train", [of], attainment),
@@ -191,7 +191,7 @@ export async function tune(options: TuneOptions): Promise<Tuned> {
   };
   const found = await stages(winner.document);
   const was = await stages(document);
-  progress("test", 1, 1);
+  if (tests) progress("test", 1, 1);
   return {
     document: winner.document,
     before: was,
