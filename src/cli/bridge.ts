@@ -23,7 +23,11 @@ interface BridgeFlags {
 export function bridgeCommand(): Command {
   return new Command("bridge")
     .description("serve a controller's decisions and signals to an HPA (metrics API) or to KEDA (external scaler)")
-    .option("--controller <url>", "admin address of the controller", process.env["TIDEGATE_ADMIN"] ?? "http://127.0.0.1:9090")
+    .option(
+      "--controller <url>",
+      "admin address of the controller; dns+http://NAME:PORT: all behind that name, of which one leads",
+      process.env["TIDEGATE_ADMIN"] ?? "http://127.0.0.1:9090",
+    )
     .option("--host <address>", "address to listen on", process.env["TIDEGATE_HOST"] ?? "127.0.0.1")
     .option("--admin-port <port>", "probes, /metrics and conditions", process.env["TIDEGATE_ADMIN_PORT"] ?? "9091")
     .option("--custom-metrics", "serve custom.metrics.k8s.io/v1beta2", false)
@@ -60,13 +64,17 @@ export function bridgeCommand(): Command {
 
       const { openLog, untilSignal } = await import("./fleet.ts");
       const { realClock } = await import("../clock/index.ts");
-      const { adminSource, bridgeHandler, startBridge } = await import("../bridge/index.ts");
+      const { adminSource, bridgeHandler, severalControllers, startBridge } = await import("../bridge/index.ts");
+      const { followAddresses, isFollowed } = await import("../http/index.ts");
       const { connectKubernetes } = await import("../platforms/index.ts");
       const { serveAdmin } = await import("./admin-server.ts");
       const clock = realClock();
       const log = await openLog("stderr", flags.logLevel);
       const token = process.env["TIDEGATE_ADMIN_TOKEN"] ?? null;
-      const source = adminSource({ url: flags.controller, token, clock, log });
+      const sourceOf = (url: string) => adminSource({ url, token, clock, log });
+      const several = isFollowed(flags.controller) ? severalControllers(sourceOf) : null;
+      const unfollow = several === null ? () => {} : followAddresses(flags.controller, { clock, log }, several.set);
+      const source = several ?? sourceOf(flags.controller);
       const metricsPort = portOf(flags.metricsPort, "--metrics-port", usage);
       const bridge = await startBridge({
         source,
@@ -105,6 +113,7 @@ export function bridgeCommand(): Command {
       ];
       process.stdout.write(`bridge to ${flags.controller}   ${served.join("   ")}   Ctrl-C ends it\n`);
       const end = async () => {
+        unfollow();
         await bridge.close();
         await admin.close();
       };

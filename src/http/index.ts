@@ -3,4 +3,5 @@ export { type AdminDoorOptions, adminDoor } from "./admin-door.ts";
 export type { AdminHandler } from "./admin-handler.ts";
 export { followEvents } from "./event-stream.ts";
 export { type FetchOptions, fetchJson, fetchText } from "./fetch.ts";
+export { type FollowAddressesOptions, followAddresses, isFollowed } from "./followed-addresses.ts";
 export { type TimeLimit, timeLimit } from "./time-limit.ts";
