@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { parse } from "yaml";
+import { chartFiles, chartValues } from "../../scripts/chart.ts";
 import { createMetrics } from "../../src/controller/metrics.ts";
 import { createMetrics as createGatewayMetrics } from "../../src/gateway/metrics.ts";
 
-const read = (file: string) => readFileSync(new URL(`../../deploy/${file}`, import.meta.url), "utf8");
+const read = (file: string) => readFileSync(new URL(`../../deploy/helm/tidegate/files/${file}`, import.meta.url), "utf8");
 /** Every name on our pages, with what histograms are called on the wire. */
 const names = new Set(
   [createMetrics().registry, createGatewayMetrics(() => []).registry]
@@ -36,4 +37,18 @@ it("the dashboard is JSON with a title for each panel, and the alerts have summa
   }
   const { groups } = parse(read("alerts.yaml")) as { groups: { rules: { alert: string; annotations: { summary?: string } }[] }[] };
   for (const { annotations } of groups.flatMap(({ rules }) => rules)) expect(annotations.summary).toBeDefined();
+});
+
+it("the chart names each of its values, and what is generated of it is up to date", async () => {
+  for (const [file, text] of Object.entries(await chartFiles()))
+    expect(readFileSync(new URL(`../../deploy/helm/tidegate/${file}`, import.meta.url), "utf8"), `${file}: npm run chart`).toBe(text);
+  expect(chartValues().length).toBeGreaterThan(120);
+});
+
+it("the chart is of the package's version", () => {
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  const { appVersion } = parse(readFileSync(new URL("../../deploy/helm/tidegate/Chart.yaml", import.meta.url), "utf8")) as {
+    appVersion: string;
+  };
+  expect(appVersion).toBe(version);
 });

@@ -6,7 +6,7 @@ import { folder, freePorts, type Running, run, start, until } from "../../e2e/ti
 import { promtool } from "./server.ts";
 
 const root = join(import.meta.dirname, "..", "..", "..");
-const alerts = join(root, "deploy", "alerts.yaml");
+const alerts = join(root, "deploy", "helm", "tidegate", "files", "alerts.yaml");
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const clean of cleanups.splice(0).reverse()) await clean();

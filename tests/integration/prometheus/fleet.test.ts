@@ -43,7 +43,7 @@ it("scales 1 to 3 to 1 to 3 by PromQL alone; holds while the server is dead or s
     folder: home.path,
     tls: { server: pair },
     basic: true,
-    ruleFiles: [join(import.meta.dirname, "..", "..", "..", "deploy", "alerts.yaml")],
+    ruleFiles: [join(import.meta.dirname, "..", "..", "..", "deploy", "helm", "tidegate", "files", "alerts.yaml")],
     scrapes: [
       `{ job_name: replicas, static_configs: [{ targets: ${JSON.stringify(addresses)} }] }`,
       `{ job_name: gpus, metrics_path: /metrics/gpu, static_configs: [{ targets: ${JSON.stringify(addresses)} }] }`,

@@ -1,0 +1,119 @@
+import { readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { expect, it } from "vitest";
+import { chart, helm, type Manifest, one, set, template, valuesSets } from "./helm.ts";
+
+const named = (files: readonly string[]) => files.map((file) => [basename(file), file] as const);
+
+it.each(named(valuesSets))("lints with %s", (_name, file) => {
+  const { status, stdout, stderr } = helm(["lint", chart, "--strict", "--values", file]);
+  expect(`${stdout}${stderr}`).toContain("0 chart(s) failed");
+  expect(status).toBe(0);
+});
+
+it.each([
+  ["an unknown key", { "gateway.replcas": 3 }, "replcas"],
+  ["an unknown part", { gatway: {} }, "gatway"],
+  ["a wrong type", { "gateway.replicas": "3" }, "/gateway/replicas"],
+  ["a word that is none of the choice", { "gateway.routing": "random" }, "/gateway/routing"],
+  ["a digest that is none", { "image.digest": "sha256:abc" }, "/image/digest"],
+  ["no controller to lead", { "controller.replicas": 0 }, "/controller/replicas"],
+  ["an authority that is no certificate", { "bridge.tls.caBundle": "LS0t" }, "caBundle"],
+  ["an endpoint without a spec", { endpoints: [{ name: "a" }] }, "spec"],
+  ["namespaces and all of them", { "watch.allNamespaces": true, "watch.namespaces": ["a"] }, "leave one out"],
+  ["an endpoint that nobody would follow", { endpoints: [{ name: "a", namespace: "b", spec: {} }] }, "not watched (tidegate)"],
+  ["nothing at all", { "controller.enabled": false, "gateway.enabled": false }, "nothing is enabled"],
+  ["a bridge without a controller", { "bridge.enabled": true, "controller.enabled": false }, "bridge.controllerUrl"],
+  ["a bridge that serves nothing", { "bridge.enabled": true, "bridge.customMetrics": false }, "nothing to serve"],
+  ["mTLS without TLS", { "bridge.keda": { enabled: true, insecure: true, mtls: { enabled: true } } }, "needs TLS"],
+  [
+    "mTLS with an authority that nobody makes",
+    {
+      "bridge.enabled": true,
+      "bridge.keda": { enabled: true, mtls: { enabled: true } },
+      "bridge.tls": { mode: "secret", secretName: "a" },
+    },
+    "clientCaSecret",
+  ],
+  ["a certificate that is not named", { "bridge.enabled": true, "bridge.tls.mode": "secret" }, "bridge.tls.secretName"],
+  ["one history for two controllers", { "controller.state.existingClaim": "history" }, "controller.replicas is 2"],
+  ["no time to drain", { "gateway.terminationGracePeriodSeconds": 8 }, "raise it"],
+  ["an autoscaler's most below its fewest", { "gateway.autoscaling": { enabled: true, minReplicas: 5, maxReplicas: 2 } }, "is below"],
+  ["an ingress without a host", { "gateway.ingress.enabled": true }, "at least one host"],
+])("refuses %s", (_what, values, saying) => {
+  const { status, stderr } = helm(["template", "tidegate", chart, "--namespace", "tidegate", ...set(values)]);
+  expect(stderr).toContain(saying);
+  expect(status).not.toBe(0);
+});
+
+const clusterWide = ["ClusterRole", "ClusterRoleBinding", "APIService"];
+const kinds = (manifests: readonly Manifest[]) => new Set(manifests.map(({ kind }) => kind));
+
+it("installs for one namespace without anything cluster-wide", () => {
+  const manifests = template();
+  expect([...kinds(manifests)].filter((kind) => clusterWide.includes(kind))).toEqual([]);
+  expect(new Set(manifests.map(({ metadata }) => metadata.namespace))).toEqual(new Set(["tidegate"]));
+});
+
+it("keeps to Roles in the namespaces that are watched", () => {
+  const manifests = template(...set({ "watch.namespaces": ["team-a", "team-b"] }));
+  expect([...kinds(manifests)].filter((kind) => clusterWide.includes(kind))).toEqual([]);
+  const roles = manifests.filter(({ kind, metadata }) => kind === "Role" && metadata.name.startsWith("tidegate-controller"));
+  expect(roles.map(({ metadata }) => metadata.namespace)).toEqual(["team-a", "team-b"]);
+  expect(one(manifests, "Deployment", "tidegate-controller").spec.template.spec.containers[0].args).toEqual(
+    expect.arrayContaining(["--namespace=team-a", "--namespace=team-b"]),
+  );
+});
+
+it("asks for cluster-wide rights only for the bridge's delegation, or where all namespaces are watched", () => {
+  const wide = (...args: readonly string[]) =>
+    template(...args)
+      .filter(({ kind }) => kind === "ClusterRole" || kind === "ClusterRoleBinding")
+      .map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+  expect(wide(...set({ "bridge.enabled": true }))).toEqual(["ClusterRoleBinding tidegate-bridge-tidegate-auth-delegator"]);
+  expect(wide(...set({ "watch.allNamespaces": true })).toSorted()).toEqual(
+    ["controller", "gateway"]
+      .flatMap((part) => [`ClusterRole tidegate-${part}-tidegate`, `ClusterRoleBinding tidegate-${part}-tidegate`])
+      .toSorted(),
+  );
+});
+
+it.each(["controller", "gateway", "bridge"])("makes nothing of %s where it is switched off", (part) => {
+  const on = { "bridge.enabled": true, "bridge.controllerUrl": "http://elsewhere:9090", "monitoring.dashboard.enabled": true };
+  const without = template(...set({ ...on, [`${part}.enabled`]: false }));
+  const left = without.filter(({ metadata }) => metadata.labels?.["app.kubernetes.io/component"] === part);
+  expect(left).toEqual([]);
+  expect(template(...set(on)).some(({ metadata }) => metadata.labels?.["app.kubernetes.io/component"] === part)).toBe(true);
+});
+
+it("pins by digest, and says the version otherwise", () => {
+  const image = (...args: readonly string[]) =>
+    one(template(...args), "Deployment", "tidegate-gateway").spec.template.spec.containers[0].image;
+  const digest = `sha256:${"ab".repeat(32)}`;
+  const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string };
+  expect(image()).toBe(`ghcr.io/tidegate/tidegate:${version}`);
+  expect(image(...set({ "image.digest": digest }))).toBe(`ghcr.io/tidegate/tidegate@${digest}`);
+});
+
+it("leaves the count of an autoscaled gateway to its autoscaler, and evicts at most one at a time", () => {
+  const manifests = template(...set({ "gateway.autoscaling.enabled": true }));
+  expect(one(manifests, "Deployment", "tidegate-gateway").spec).not.toHaveProperty("replicas");
+  expect(one(manifests, "HorizontalPodAutoscaler", "tidegate-gateway").spec).toMatchObject({ minReplicas: 2, maxReplicas: 10 });
+  expect(one(manifests, "PodDisruptionBudget", "tidegate-gateway").spec.maxUnavailable).toBe(1);
+  // A budget for one pod alone would only hinder node drains.
+  expect(template(...set({ "controller.replicas": 1 })).filter(({ kind }) => kind === "PodDisruptionBudget")).toHaveLength(1);
+});
+
+it("gives streams the time to end that the pod is given", () => {
+  const { spec } = one(template(...set({ "gateway.terminationGracePeriodSeconds": 100 })), "Deployment", "tidegate-gateway").spec.template;
+  expect(spec.containers[0].args).toContain("--grace=90");
+  expect(spec.containers[0].lifecycle.preStop.sleep.seconds).toBe(5);
+});
+
+it("carries the dashboard and the alerts as they are", () => {
+  const manifests = template("--values", join(chart, "ci", "operators-values.yaml"), ...set({ "monitoring.dashboard.enabled": true }));
+  const board = one(manifests, "ConfigMap", "tidegate-dashboard").data?.["tidegate.json"] ?? "";
+  expect(JSON.parse(board)).toEqual(JSON.parse(readFileSync(join(chart, "files", "grafana-dashboard.json"), "utf8")));
+  const text = JSON.stringify(one(manifests, "PrometheusRule", "tidegate").spec);
+  expect(text).toContain("{{ $labels.endpoint }}: signals are older than a minute");
+});
