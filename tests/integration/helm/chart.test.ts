@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { expect, it } from "vitest";
 import { chart, helm, type Manifest, one, set, template, valuesSets } from "./helm.ts";
+import { mayConnect, type Side } from "./network.ts";
 
 const named = (files: readonly string[]) => files.map((file) => [basename(file), file] as const);
 
@@ -116,4 +117,46 @@ it("carries the dashboard and the alerts as they are", () => {
   expect(JSON.parse(board)).toEqual(JSON.parse(readFileSync(join(chart, "files", "grafana-dashboard.json"), "utf8")));
   const text = JSON.stringify(one(manifests, "PrometheusRule", "tidegate").spec);
   expect(text).toContain("{{ $labels.endpoint }}: signals are older than a minute");
+});
+
+it("opens what the parts need between them, and nothing else", () => {
+  const manifests = template(...set({ "bridge.enabled": true, "bridge.keda.enabled": true, "watch.namespaces": ["team-a"] }));
+  const policies = manifests.filter(({ kind }) => kind === "NetworkPolicy");
+  const part = (name: string): Side => ({
+    namespace: "tidegate",
+    labels: one(manifests, "Deployment", `tidegate-${name}`).spec.template.metadata.labels,
+  });
+  const pod = (namespace: string): Side => ({ namespace, labels: { app: "any" } });
+  const [controller, gateway, bridge] = [part("controller"), part("gateway"), part("bridge")];
+  const api: Side = { address: "172.20.0.1" };
+  const open = (from: Side, to: Side, port: number | string) => mayConnect(policies, from, to, port);
+  const [engine, stranger, dns] = [pod("team-a"), pod("team-b"), pod("kube-system")];
+  const yes: readonly (readonly [string, Side, Side, number | string])[] = [
+    ["a client's request", stranger, gateway, "http"],
+    ["a request from a load balancer", { address: "203.0.113.7" }, gateway, "http"],
+    ["the controller's routes", controller, gateway, "admin"],
+    ["the bridge's question", bridge, controller, "admin"],
+    ["the API server's question", api, bridge, "https"],
+    ["KEDA's question", pod("keda"), bridge, "grpc"],
+    ["a request to a replica", gateway, engine, 8000],
+    ["a replica's page", controller, engine, 8000],
+    ...[controller, gateway, bridge].flatMap((from): [string, Side, Side, number | string][] => [
+      ["a name", from, dns, 53],
+      ["the API server", from, api, 443],
+      ["a scrape", pod("monitoring"), from, "admin"],
+    ]),
+  ];
+  const no: typeof yes = [
+    ["a stranger at a gateway's admin port", stranger, gateway, "admin"],
+    ["a stranger at the controller", stranger, controller, "admin"],
+    ["a gateway at the controller", gateway, controller, "admin"],
+    ["a stranger at the external scaler", stranger, bridge, "grpc"],
+    ["a scrape of requests' port of the controller", pod("monitoring"), controller, "http"],
+    ["a gateway in another team's namespace", gateway, stranger, 8000],
+    ["the controller in another team's namespace", controller, stranger, 8000],
+    ["the bridge at a replica", bridge, engine, 8000],
+    ["a gateway anywhere in the world", gateway, { address: "203.0.113.7" }, 8080],
+  ];
+  expect(yes.filter(([, from, to, port]) => !open(from, to, port)).map(([what]) => what)).toEqual([]);
+  expect(no.filter(([, from, to, port]) => open(from, to, port)).map(([what]) => what)).toEqual([]);
 });
