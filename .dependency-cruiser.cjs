@@ -14,6 +14,7 @@ const rooms = [
   ["http", "world"],
   ["signals", "world"],
   ["platforms", "world"],
+  ["cluster", "world"],
   ["history", "world"],
   ["emulator", "world"],
   ["gateway", "world"],

@@ -1,8 +1,11 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import type { Controller, ControllerView, Turns } from "../controller/index.ts";
 import { type Clock, type Door, type Endpoint, type Fleet, type Log, messageOf, TidegateError } from "../model/index.ts";
+import { advertisedUrl, type ClusterChoice, type LeaseChoice } from "./cluster-flags.ts";
 import { readFile, readText } from "./documents.ts";
 import { EXIT } from "./exit.ts";
+import type { LoopOptions, RunningLoop } from "./loop.ts";
 
 export interface FleetOptions {
   readonly endpoints: readonly Endpoint[];
@@ -19,13 +22,29 @@ export interface FleetOptions {
   readonly gateways: readonly string[];
   readonly adminToken: string | null;
   readonly log: Log;
+  /** Decide and record, but never act, whatever an endpoint says. */
+  readonly dryRun?: boolean;
+  /** A cluster that objects are taken from, or that elects one of several controllers. */
+  readonly cluster?: ClusterPart | null;
 }
+
+export interface ClusterPart {
+  readonly choice: ClusterChoice;
+  readonly fromCluster: boolean;
+  /** null: there is no other controller. */
+  readonly lease: LeaseChoice | null;
+  readonly identity: string;
+  readonly advertise?: string | undefined;
+}
+
+/** What of the loop others look at: while another controller leads there are no endpoints in it. */
+export type LoopFace = Pick<Controller, "view" | "endpoint" | "endNow">;
 
 /** Gateway, controller, console and admin API of one process. */
 export interface RunningFleet {
   readonly gatewayUrl: string | null;
   readonly adminUrl: string;
-  readonly controller: import("../controller/index.ts").Controller;
+  readonly controller: LoopFace;
   /** Stops in the order that loses nothing: door, loop with its replicas, admin. */
   close(how: "leave" | "end"): Promise<void>;
 }
@@ -41,16 +60,23 @@ export async function readConfig(
 }
 
 export async function startFleet(options: FleetOptions): Promise<RunningFleet> {
-  const { endpoints, fleet, clock, host, log } = options;
-  const { startController, controllerHandler } = await import("../controller/index.ts");
-  const { adminDoor } = await import("../http/index.ts");
+  const { endpoints, fleet, clock, host, log, version } = options;
+  const { controllerHandler, followerHandler, takeTurns } = await import("../controller/index.ts");
+  const { doorAt } = await import("../http/index.ts");
   const { consoleHandler } = await import("../console/index.ts");
+  const { startLoop } = await import("./loop.ts");
+  const { Gauge, Registry } = await import("prom-client");
   const closers: (() => Promise<void>)[] = [];
   const closeAll = async () => {
     for (const close of closers.reverse()) await close();
   };
   try {
-    const doors: Door[] = options.gateways.map((url) => adminDoor(url, { token: options.adminToken, clock }));
+    const apart = options.gateways.map((url) => doorAt(url, { token: options.adminToken, clock, log }));
+    const doors: Door[] = [...apart];
+    const leaveDoors = () => {
+      for (const door of apart) door.close();
+    };
+    closers.push(async () => leaveDoors());
     let gateway: import("../gateway/index.ts").Gateway | null = null;
     if (options.gatewayPort !== null) {
       const { startGateway } = await import("../gateway/index.ts");
@@ -61,32 +87,91 @@ export async function startFleet(options: FleetOptions): Promise<RunningFleet> {
     const { serveAdmin } = await import("./admin-server.ts");
     const admin = await serveAdmin({ port: options.adminPort, host, token: options.adminToken });
     closers.push(admin.close);
-    const controller = await startController({
-      endpoints,
-      fleet,
-      doors,
-      stateFolder: options.stateFolder,
-      clock,
-      log,
-      version: options.version,
-    });
-    const handlers = [controllerHandler(controller), await consoleHandler()];
-    const registries = [controller.metrics.registry];
-    if (gateway !== null) {
-      const { adminHandler } = await import("../gateway/index.ts");
-      handlers.push(adminHandler(gateway));
-      registries.push(gateway.registry);
+    const page = await consoleHandler();
+    const others = gateway === null ? [] : [(await import("../gateway/index.ts")).adminHandler(gateway)];
+    const ownRegistries = gateway === null ? [] : [gateway.registry];
+
+    const part = options.cluster ?? null;
+    const loopOptions: LoopOptions = {
+      ...{ files: { endpoints, fleet }, doors, stateFolder: options.stateFolder, clock, log, version, dryRun: options.dryRun ?? false },
+      objects: part?.fromCluster ? { namespaces: part.choice.namespaces, identity: part.identity } : null,
+      cluster: part?.choice.api ?? null,
+    };
+    if (part !== null) closers.push(async () => part.choice.api.close());
+    const serve = (controller: Controller) =>
+      admin.mount([controllerHandler(controller), page, ...others], [controller.metrics.registry, ...ownRegistries]);
+
+    if (part === null || part.lease === null) {
+      const loop = await startLoop(loopOptions);
+      serve(loop.controller);
+      return {
+        gatewayUrl: gateway?.url ?? null,
+        adminUrl: admin.url,
+        controller: loop.controller,
+        async close(how) {
+          // The door first: it takes nothing new and lets go what it holds; then the replicas have nothing in flight.
+          if (gateway !== null) await gateway.close({ graceMs: how === "end" ? 5000 : 1000 });
+          await loop.close(how);
+          await admin.close();
+          leaveDoors();
+          part?.choice.api.close();
+        },
+      };
     }
-    admin.mount(handlers, registries);
+
+    const { lease, identity, choice } = part;
+    const startedAtMs = clock.now();
+    const leadingRegistry = new Registry();
+    const leading = new Gauge({
+      name: "tidegate_leader",
+      help: "1 while this controller leads, of those that share a lease",
+      registers: [leadingRegistry],
+    });
+    const turns: Turns<RunningLoop> = takeTurns<RunningLoop & { close(how: "leave"): Promise<void> }>({
+      ...{ api: choice.api, ...lease, identity, url: advertisedUrl(part.advertise, admin.url), clock, log },
+      async start(turn) {
+        const loop = await startLoop(loopOptions, turn);
+        const controller: Controller = { ...loop.controller, view: () => ({ ...loop.controller.view(), leadership: leadership() }) };
+        admin.mount([controllerHandler(controller), page, ...others], [controller.metrics.registry, leadingRegistry, ...ownRegistries]);
+        leading.set(1);
+        return {
+          controller,
+          async close(how) {
+            wait();
+            await loop.close(how);
+          },
+        };
+      },
+    });
+    const leadership = () => ({ identity, leads: turns.leadership.leads(), leader: turns.leadership.holder() });
+    const standby = (): ControllerView => ({
+      ...{ atMs: clock.now(), startedAtMs, speed: clock.speed, version, endpoints: [], waiting: [], leadership: leadership() },
+    });
+    /** Until it is our turn. */
+    const wait = () => {
+      leading.set(0);
+      const follower = followerHandler({ leadership: turns.leadership, view: standby });
+      admin.mount([follower, page, ...others], [leadingRegistry, ...ownRegistries]);
+    };
+    wait();
     return {
       gatewayUrl: gateway?.url ?? null,
       adminUrl: admin.url,
-      controller,
-      async close(how) {
-        // The door first: it takes nothing new and lets go what it holds; then the replicas have nothing in flight.
-        if (gateway !== null) await gateway.close({ graceMs: how === "end" ? 5000 : 1000 });
-        await controller.close(how);
+      controller: {
+        view: () => turns.current()?.controller.view() ?? standby(),
+        endpoint(name) {
+          const running = turns.current();
+          if (running !== null) return running.controller.endpoint(name);
+          throw new TidegateError("usage", `${turns.leadership.holder() ?? "nobody"} leads; ask it of ${name}`);
+        },
+        endNow: async () => turns.current()?.controller.endNow(),
+      },
+      async close() {
+        if (gateway !== null) await gateway.close({ graceMs: 1000 });
+        await turns.close();
         await admin.close();
+        leaveDoors();
+        choice.api.close();
       },
     };
   } catch (error) {

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { type ClusterFlags, clusterOf, clusterOptions, identityOf, type LeaseFlags, leaseOf } from "./cluster-flags.ts";
 import type { RunningFleet } from "./fleet.ts";
 import { version } from "./version.ts";
 
@@ -27,11 +28,12 @@ export interface LoopFlags {
 }
 
 export function upCommand(): Command {
-  return loopOptions(new Command("up").description("gateway, controller and console for the endpoints of a config, in one process"))
-    .argument("<file...>", "config files; several documents in one file or several files together; - is stdin")
+  const command = new Command("up").description("gateway, controller and console for the endpoints of a config, in one process");
+  return clusterOptions(loopOptions(command))
+    .argument("[file...]", "config files; several documents in one file or several files together; - is stdin")
     .option("--port <port>", "the gateway's port", process.env["TIDEGATE_PORT"] ?? "8080")
     .option("--no-gateway", "without a gateway: signals come from the engines' own metrics")
-    .action(async (files: readonly string[], flags: LoopFlags & { port: string; gateway: boolean }) => {
+    .action(async (files: readonly string[], flags: LoopFlags & ClusterFlags & { port: string; gateway: boolean }) => {
       await runLoop(files, flags, { gatewayPort: flags.gateway ? flags.port : null, gateways: [] });
     });
 }
@@ -46,23 +48,43 @@ export function portOf(text: string, flag: string, usage: (message: string) => E
 /** Starts the loops of a config and shows them until a signal comes. */
 export async function runLoop(
   files: readonly string[],
-  flags: LoopFlags,
+  flags: LoopFlags & ClusterFlags & LeaseFlags,
   door: { readonly gatewayPort: string | null; readonly gateways: readonly string[] },
 ): Promise<void> {
   const { TidegateError } = await import("../model/index.ts");
   const usage = (message: string) => new TidegateError("usage", message);
   const speed = Number(flags.speed);
   if (!(speed > 0 && speed <= 1000)) throw usage(`--speed is ${JSON.stringify(flags.speed)}; give a number above 0, such as 5`);
+  if (files.length === 0 && flags.fromCluster !== true)
+    throw usage("no config file is named; give one, such as tidegate.yaml, or --from-cluster");
+  if (speed !== 1 && (flags.fromCluster === true || flags.lease !== undefined))
+    throw usage(`--speed is ${speed}; a cluster runs in its own time: leave it at 1`);
   const { openLog, readConfig, startFleet, untilSignal } = await import("./fleet.ts");
-  const { endpoints, fleet: budget, warnings } = await readConfig(files);
-  if (endpoints.length === 0)
+  const {
+    endpoints,
+    fleet: budget,
+    warnings,
+  } = files.length === 0 ? { endpoints: [], fleet: null, warnings: [] } : await readConfig(files);
+  if (endpoints.length === 0 && flags.fromCluster !== true)
     throw new TidegateError("config/invalid", `${files.join(", ")} holds no Endpoint document; add one, see examples/tidegate.yaml`);
   for (const warning of warnings) process.stderr.write(`tidegate: ${warning}\n`);
+  const choice = await clusterOf(flags, "tidegate-controller");
   const live = process.stdout.isTTY === true && flags.plain !== true && process.env["CI"] === undefined;
   const { fleetClock } = await import("./fleet-clock.ts");
   const fleet = await startFleet({
     fleet: budget,
-    endpoints: flags.dryRun === true ? endpoints.map((endpoint) => ({ ...endpoint, dryRun: true })) : endpoints,
+    endpoints,
+    dryRun: flags.dryRun ?? false,
+    cluster:
+      choice === null
+        ? null
+        : {
+            choice,
+            fromCluster: flags.fromCluster ?? false,
+            lease: flags.lease === undefined ? null : leaseOf(flags.lease, choice.ownNamespace),
+            identity: identityOf(flags.identity),
+            advertise: flags.advertise,
+          },
     clock: fleetClock(flags.state, speed),
     version,
     host: flags.host,
@@ -87,7 +109,7 @@ export async function runLoop(
       );
       await fleet.close(flags.leave ? "leave" : "end");
     },
-    () => (flags.leave ? fleet.controller.close("leave") : fleet.controller.endNow()),
+    () => (flags.leave ? fleet.close("leave") : fleet.controller.endNow()),
   );
   process.exit();
 }

@@ -11,14 +11,20 @@ export class Books {
   readonly coldStarts: ColdStart[] = [];
   cost = 0;
   replicaMs: Ms = 0;
-  private readonly endpoint: Endpoint;
   private readonly startedAtMs: Ms;
+  private endpoint: Endpoint;
   private settled = new Set<string>();
   private lastMs: Ms | null = null;
 
   constructor(endpoint: Endpoint, startedAtMs: Ms) {
     this.endpoint = endpoint;
     this.startedAtMs = startedAtMs;
+  }
+
+  /** From now on by another spec of the same endpoint: other prices, the same past. */
+  takeOver(endpoint: Endpoint): this {
+    this.endpoint = endpoint;
+    return this;
   }
 
   /** @returns cold starts that ended since the last look */

@@ -17,6 +17,8 @@ export interface TurnsOptions<Running extends { close(how: "leave"): Promise<voi
   /** Of the Lease. */
   readonly name: string;
   readonly identity: string;
+  /** Where our admin API is, for the others. */
+  readonly url?: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly leaseMs?: Ms;

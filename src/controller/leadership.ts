@@ -8,6 +8,8 @@ export interface LeadershipOptions {
   readonly name: string;
   /** No two controllers may share it: a pod's name and something random. */
   readonly identity: string;
+  /** Where our admin API is, written on the lease while we lead; absent: nobody is told. */
+  readonly url?: string;
   /** A lease that nobody renewed for so long may be taken. */
   readonly leaseMs?: Ms;
   /** Who could not renew for so long acts no more. Shorter than `leaseMs`: the difference is what keeps two from acting at once. */
@@ -23,11 +25,15 @@ export interface Leadership {
   leads(): boolean;
   /** Who holds the lease as far as we know; null: nobody. */
   holder(): string | null;
+  /** Where the holder's admin API is, as far as we know. */
+  holderUrl(): string | null;
   /** Calls back when `leads` changed. @returns a function that ends it */
   onChange(listener: () => void): () => void;
   /** Gives the lease back, so that the next one need not wait for its end. */
   close(): Promise<void>;
 }
+
+const urlAnnotation = "tidegate.dev/admin-url";
 
 interface LeaseSpec {
   readonly holderIdentity?: string;
@@ -58,6 +64,7 @@ export function joinElection(options: LeadershipOptions): Leadership {
   const closing = new AbortController();
   /** The record as last seen, and when it was first seen so. */
   let seen: { readonly record: string; readonly spec: LeaseSpec; readonly sinceMs: Ms } | null = null;
+  let seenUrl: string | null = null;
   /** When we last asked for what was then granted; null: we do not hold the lease. */
   let renewedAtMs: Ms | null = null;
   let said = false;
@@ -108,6 +115,7 @@ export function joinElection(options: LeadershipOptions): Leadership {
     }
     const spec = lease?.spec ?? null;
     if (spec !== null) remember(spec);
+    seenUrl = lease?.metadata.annotations?.[urlAnnotation] ?? null;
     const other = spec?.holderIdentity !== undefined && spec.holderIdentity !== "" && spec.holderIdentity !== identity;
     if (other) {
       const freeAtMs = (seen?.sinceMs ?? askedAtMs) + (spec.leaseDurationSeconds ?? leaseMs / 1000) * 1000;
@@ -115,13 +123,17 @@ export function joinElection(options: LeadershipOptions): Leadership {
     }
     const next = mine(spec);
     try {
-      const metadata = lease === null ? { name, namespace } : { name, namespace, resourceVersion: lease.metadata.resourceVersion };
+      const { resourceVersion, labels = {}, annotations = {} } = lease?.metadata ?? {};
+      const { [urlAnnotation]: _, ...others } = annotations;
+      const own = options.url === undefined ? others : { ...others, [urlAnnotation]: options.url };
+      const metadata = { name, namespace, labels, annotations: own, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
       const body = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata, spec: next };
       const written = await api.ask<Lease>({
         ...(lease === null ? { method: "POST", path: collection } : { method: "PUT", path }),
         ...{ body, signal: closing.signal },
       });
       remember(written.spec ?? next);
+      seenUrl = options.url ?? null;
     } catch (error) {
       if (!isStatus(error, 409)) throw error;
       if (other || spec === null) return lose(); // somebody was quicker; the next look tells who
@@ -159,6 +171,7 @@ export function joinElection(options: LeadershipOptions): Leadership {
   return {
     leads,
     holder: () => seen?.spec.holderIdentity || null,
+    holderUrl: () => (seen?.spec.holderIdentity ? seenUrl : null),
     onChange(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);
@@ -175,7 +188,8 @@ export function joinElection(options: LeadershipOptions): Leadership {
       try {
         const lease = await api.ask<Lease>({ path });
         if (lease.spec?.holderIdentity !== identity) return;
-        const metadata = { name, namespace, resourceVersion: lease.metadata.resourceVersion };
+        const { resourceVersion, labels = {} } = lease.metadata;
+        const metadata = { name, namespace, labels, resourceVersion };
         const spec = { ...lease.spec, holderIdentity: "", leaseDurationSeconds: 1, renewTime: microTime(clock.now()) };
         await api.ask({ method: "PUT", path, body: { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata, spec } });
       } catch (error) {

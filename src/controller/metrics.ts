@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import { type Decision, type Ms, type Series, STAGES } from "../model/index.ts";
+import { type Decision, type Endpoint, type Ms, type Series, STAGES } from "../model/index.ts";
 import type { PlatformStatus } from "../platforms/index.ts";
 import type { ColdStart, DecisionLine, DesiredView, Point } from "./view.ts";
 
@@ -10,6 +10,8 @@ export interface Metrics {
   coldStart(endpoint: string, start: ColdStart): void;
   point(endpoint: string, point: Point, status: PlatformStatus | null, nowMs: Ms, series: readonly Series[]): void;
   desired(view: DesiredView): void;
+  /** Says no more of an endpoint that is no longer controlled. */
+  forget(endpoint: Endpoint): Promise<void>;
 }
 
 const coldStartBuckets = [1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 1200];
@@ -94,6 +96,16 @@ export function createMetrics(): Metrics {
         if (pool.desired === null) continue;
         variantDesired.set(labels, pool.desired);
         if (pool.current !== null) variantRatio.set(labels, pool.current === 0 ? pool.desired : pool.desired / pool.current);
+      }
+    },
+    async forget({ name, pools }) {
+      const variants = new Set([name, ...pools.map((pool) => `${name}-${pool.name}`)]);
+      for (const metric of registry.getMetricsAsArray() as unknown as readonly (Gauge | Counter | Histogram)[]) {
+        const { values } = await metric.get();
+        for (const { labels } of values) {
+          const { le: _, ...own } = labels as Record<string, string | number>;
+          if (own["endpoint"] === name || variants.has(String(own["variant_name"]))) metric.remove(own);
+        }
       }
     },
   };

@@ -25,7 +25,8 @@ const status = (wanted: number, draining = 0): PlatformStatus => ({
 
 it("lets the higher priority grow only as the lower one lets go, and calls each when its turn has come", () => {
   const called: string[] = [];
-  const quota = createQuota(fleet, [endpoint("chat"), endpoint("batch")], (name) => called.push(name));
+  const quota = createQuota((name) => called.push(name));
+  quota.configure(fleet, [endpoint("chat"), endpoint("batch")]);
   expect(quota.grant("batch", { default: 4 })).toEqual({ default: 4 });
   quota.holds("batch", status(4));
 
@@ -49,4 +50,17 @@ it("lets the higher priority grow only as the lower one lets go, and calls each 
   quota.holds("chat", status(1));
   expect(called).toEqual(["batch"]);
   expect(quota.grant("batch", { default: 4 })).toEqual({ default: 3 });
+});
+
+it("keeps what is held and asked for through a change of budget and endpoints, and grants everything without one", () => {
+  const called: string[] = [];
+  const quota = createQuota((name) => called.push(name));
+  quota.configure(null, [endpoint("chat"), endpoint("batch")]);
+  expect(quota.grant("batch", { default: 9 })).toEqual({ default: 9 });
+  quota.holds("batch", status(3));
+  quota.configure(fleet, [endpoint("chat"), endpoint("batch"), endpoint("new")]);
+  quota.grant("batch", { default: 3 });
+  expect(quota.grant("new", { default: 3 })).toEqual({ default: 1 });
+  quota.configure(fleet, [endpoint("chat"), endpoint("new")]);
+  expect(quota.grant("new", { default: 3 })).toEqual({ default: 3 });
 });

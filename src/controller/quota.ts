@@ -7,23 +7,24 @@ export type Counts = Readonly<Record<string, number>>;
 
 /** The fleet's GPU budget between the loops of one process: each asks before it acts, and is called when its share has changed. */
 export interface Quota {
+  /** null: there is no budget, and everybody may have what it asks for. What is held and asked for stays known. */
+  configure(fleet: Fleet | null, endpoints: readonly Endpoint[]): void;
   /** What one endpoint's pools may have now of what they ask for. Nobody is granted what others still hold. */
   grant(endpoint: string, asked: Counts): Counts;
   /** What an endpoint holds: every replica that is not gone, or asked for. */
   holds(endpoint: string, status: PlatformStatus): void;
 }
 
-export function createQuota(fleet: Fleet, endpoints: readonly Endpoint[], wake: (endpoint: string) => void): Quota {
+export function createQuota(wake: (endpoint: string) => void): Quota {
+  let fleet: Fleet | null = null;
   const claims = new Map<string, Claim>();
   const held = new Map<string, number>();
-  for (const { name, pools } of endpoints)
-    for (const { name: pool, gpu, gpusPerReplica, min } of pools) {
-      const claim = { endpoint: name, pool, gpu, gpusPerReplica, min, asked: min };
-      claims.set(claimKey(claim), claim);
-      held.set(claimKey(claim), 0);
-    }
-  const sameBudget = (a: Claim, b: Claim) => typeof fleet.gpus === "number" || a.gpu === b.gpu;
-  const budgetOf = ({ gpu }: Claim) => (typeof fleet.gpus === "number" ? fleet.gpus : (fleet.gpus[gpu] ?? Number.POSITIVE_INFINITY));
+  const gpus = () => fleet?.gpus ?? {};
+  const sameBudget = (a: Claim, b: Claim) => typeof gpus() === "number" || a.gpu === b.gpu;
+  const budgetOf = ({ gpu }: Claim) => {
+    const budget = gpus();
+    return typeof budget === "number" ? budget : (budget[gpu] ?? Number.POSITIVE_INFINITY);
+  };
   const gpusHeldBeside = (claim: Claim) => {
     let gpus = 0;
     for (const [key, other] of claims)
@@ -31,7 +32,8 @@ export function createQuota(fleet: Fleet, endpoints: readonly Endpoint[], wake: 
     return gpus;
   };
   /** Who is short of its share is called when somebody lets go; who holds more than its share is called to let go. */
-  const callOthers = (endpoint: string, isConcerned: (claim: Claim, share: number) => boolean) => {
+  const callOthers = (endpoint: string | null, isConcerned: (claim: Claim, share: number) => boolean) => {
+    if (fleet === null) return;
     const shares = shareQuota(fleet, [...claims.values()]);
     const concerned = new Set<string>();
     for (const [key, claim] of claims)
@@ -40,7 +42,21 @@ export function createQuota(fleet: Fleet, endpoints: readonly Endpoint[], wake: 
   };
 
   return {
+    configure(next, endpoints) {
+      fleet = next;
+      const named = new Set<string>();
+      for (const { name, pools } of endpoints)
+        for (const { name: pool, gpu, gpusPerReplica, min } of pools) {
+          const key = claimKey({ endpoint: name, pool });
+          named.add(key);
+          claims.set(key, { endpoint: name, pool, gpu, gpusPerReplica, min, asked: claims.get(key)?.asked ?? min });
+          if (!held.has(key)) held.set(key, 0);
+        }
+      for (const key of [...claims.keys()]) if (!named.has(key) && claims.delete(key)) held.delete(key);
+      callOthers(null, (claim, share) => (held.get(claimKey(claim)) as number) !== share);
+    },
     grant(endpoint, asked) {
+      if (fleet === null) return asked;
       let changed = false;
       for (const [pool, count] of Object.entries(asked)) {
         const key = claimKey({ endpoint, pool });

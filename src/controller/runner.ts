@@ -52,11 +52,23 @@ export interface RunnerOptions {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
-  /** The budget that this endpoint shares with others; null: none. */
-  readonly quota: Quota | null;
+  /** The budget that this endpoint shares with others. */
+  readonly quota: Quota;
   /** Called after each look, and the decision where there was one. */
   readonly onLook: () => void;
+  /** Of the loop that another spec of this endpoint had. */
+  readonly past?: Past;
 }
+
+/** What a loop leaves to the one that takes over from it, beside the policy's state, which is in the history. */
+export interface Past {
+  readonly books: Books;
+  readonly decisions: DecisionLines;
+  readonly status: PlatformStatus | null;
+  readonly desired: Counts | null;
+  readonly desiredAtMs: Ms | null;
+}
+
 /** One endpoint's loop in the world: gathers, asks the policy when it is due, carries out, records. */
 export interface Runner {
   readonly name: string;
@@ -75,6 +87,8 @@ export interface Runner {
   /** Ready: the last look at platform and doors went well. */
   healthy(): boolean;
   stop(how: "leave" | "end"): Promise<void>;
+  /** Ends the loop and saves its state, but leaves the platform open: for a loop that takes over. */
+  release(): Promise<Past>;
   /** Ends every replica without waiting for what is in flight: for a second signal. */
   endNow(): Promise<void>;
 }
@@ -104,11 +118,11 @@ export function startRunner(options: RunnerOptions): Runner {
   const troubles = new Map<string, Trouble>();
   const drains = createDrains();
   const routesSaid = { text: "", atMs: Number.NEGATIVE_INFINITY };
-  const books = new Books(endpoint, clock.now());
-  const decisions = new DecisionLines();
+  const books = options.past?.books.takeOver(endpoint) ?? new Books(endpoint, clock.now());
+  const decisions = options.past?.decisions ?? new DecisionLines();
   let pendingSlots: Slot[] = [];
   let pendingEntries: Entry[] = [];
-  let status: PlatformStatus | null = null;
+  let status: PlatformStatus | null = options.past?.status ?? null;
   let lastReport: DoorReport | null = null;
   /** When it was asked for. */
   let reportAskedMs: Ms = Number.NEGATIVE_INFINITY;
@@ -121,8 +135,9 @@ export function startRunner(options: RunnerOptions): Runner {
   let lookedAtMs: Ms = Number.NEGATIVE_INFINITY;
   let stopped = false;
   let lastConditions: readonly Condition[] = [];
-  let desired: Counts | null = null;
-  let desiredAtMs: Ms | null = null;
+  let limited: readonly string[] = [];
+  let desired: Counts | null = options.past?.desired ?? null;
+  let desiredAtMs: Ms | null = options.past?.desiredAtMs ?? null;
 
   record([loop.started(clock.now())]);
 
@@ -230,7 +245,7 @@ export function startRunner(options: RunnerOptions): Runner {
       toldCursors = [...cursors];
     }
     const from = Object.values(status.pools).reduce((sum, pool) => sum + pool.wanted, 0);
-    const grant = quota === null ? null : (asked: Counts) => quota.grant(endpoint.name, asked);
+    const grant = (asked: Counts) => quota.grant(endpoint.name, asked);
     const result = loop.step({ nowMs, cause, status, series: samples.take(), slots, grant });
     record(result.entries);
     desired = desiredCounts(status.pools, result.orders);
@@ -247,6 +262,7 @@ export function startRunner(options: RunnerOptions): Runner {
     }
     const actions = done.flatMap((entry) => (entry.kind === "action" ? [entry.action] : []));
     lastConditions = result.decision.conditions;
+    limited = result.limited;
     const line = decisions.add(result.decision, cause, nowMs, from, actions);
     metrics.decision(endpoint.name, line, result.decision);
     if (line.changed) log("info", `${endpoint.name}: ${line.from} → ${line.to} replicas: ${line.reason}`, { seq: line.seq });
@@ -278,7 +294,7 @@ export function startRunner(options: RunnerOptions): Runner {
     }
     observeSeries(nowMs);
     for (const start of books.account(status, nowMs)) metrics.coldStart(endpoint.name, start);
-    if (status !== null) quota?.holds(endpoint.name, status);
+    if (status !== null) quota.holds(endpoint.name, status);
     await route(nowMs);
     lookedAtMs = nowMs;
     if (loop.due(nowMs, cause)) {
@@ -337,6 +353,21 @@ export function startRunner(options: RunnerOptions): Runner {
     if (running === null) schedule(0);
   }
 
+  async function release(): Promise<Past> {
+    stopped = true;
+    cancelTimer();
+    for (const end of unsubscribe) end();
+    await running;
+    await collector.close();
+    try {
+      history.append(endpoint.name, pendingEntries);
+      history.save(endpoint.name, loop.save(clock.now(), toldCursors));
+    } catch (error) {
+      log("error", messageOf(error));
+    }
+    return { books, decisions, status, desired, desiredAtMs };
+  }
+
   const unsubscribe = [
     platform.onChange(() => wake("replica")),
     ...doors.map((door) => door.onHeld((name) => name === endpoint.name && wake("held"))),
@@ -350,6 +381,7 @@ export function startRunner(options: RunnerOptions): Runner {
       const ended = totals === null ? 0 : totals.completed + totals.failed + totals.rejected;
       return {
         name: endpoint.name,
+        namespace: endpoint.namespace,
         model: endpoint.model,
         engine: endpoint.engine.kind,
         platform: endpoint.platform.kind,
@@ -359,6 +391,11 @@ export function startRunner(options: RunnerOptions): Runner {
           min: endpoint.pools.reduce((sum, pool) => sum + pool.min, 0),
           max: endpoint.pools.reduce((sum, pool) => sum + pool.max, 0),
         },
+        pools: endpoint.pools.map(({ name }) => ({
+          name,
+          selector: status?.about?.[name]?.selector ?? null,
+          otherWriter: status?.about?.[name]?.otherWriter ?? null,
+        })),
         replicas: (status?.replicas ?? []).map((replica) => ({
           ...replica,
           inFlight: lastReport === null ? null : (lastReport.replicas.find((at) => at.replica === replica.id)?.inFlight ?? 0),
@@ -371,6 +408,8 @@ export function startRunner(options: RunnerOptions): Runner {
         coldStartP90Ms: books.coldStartP90Ms,
         decisions: decisions.lines,
         conditions: lastConditions,
+        limitedByFleet: limited,
+        dryRun: endpoint.dryRun,
         pausedUntilMs: loop.pausedUntilMs,
         pin: loop.pin,
         nextAtMs: Number.isFinite(loop.nextAtMs) ? loop.nextAtMs : null,
@@ -416,18 +455,9 @@ export function startRunner(options: RunnerOptions): Runner {
       await platform.close("end");
       await first;
     },
+    release,
     async stop(how) {
-      stopped = true;
-      cancelTimer();
-      for (const end of unsubscribe) end();
-      await running;
-      await collector.close();
-      try {
-        history.append(endpoint.name, pendingEntries);
-        history.save(endpoint.name, loop.save(clock.now(), toldCursors));
-      } catch (error) {
-        log("error", messageOf(error));
-      }
+      await release();
       const closing = platform.close(how);
       if (how === "end") await drainAll(closing);
       await closing;

@@ -26,6 +26,8 @@ export interface StepResult {
   readonly decision: Decision;
   /** To be carried out; then `settle` is told how it went. */
   readonly orders: readonly Order[];
+  /** Pools to which the fleet's budget leaves less than was asked for. */
+  readonly limited: readonly string[];
   /** To be recorded, before the orders are carried out. */
   readonly entries: readonly Entry[];
 }
@@ -72,9 +74,14 @@ export interface Loop {
   started(nowMs: Ms): Entry;
 }
 
-/** What a saved state belongs to: change the policy, pools or objective, and the state starts afresh. */
-export const stateKey = (endpoint: Endpoint): string =>
-  JSON.stringify([endpoint.policy, endpoint.pools, endpoint.objective, endpoint.metrics, endpoint.staleAfterMs]);
+/**
+ * What a saved state belongs to: change the policy, pools or objective, and the state starts afresh. Bounds and prices are asked anew at
+ * each decision, so that what was learned outlives a change of them; a manifest has its own bounds inside.
+ */
+export const stateKey = ({ policy, pools, objective, metrics, staleAfterMs }: Endpoint): string => {
+  const kinds = pools.map(({ min: _min, max: _max, standby: _standby, pricePerReplicaHour: _price, ...kind }) => kind);
+  return JSON.stringify([policy, kinds, objective, metrics, staleAfterMs]);
+};
 
 /** What may be recorded of an endpoint: everything but secrets, which no policy reads. */
 export const recordable = (endpoint: Endpoint): Endpoint => ({
@@ -91,7 +98,11 @@ export function createLoop(endpoint: Endpoint, policy: Policy, acts: boolean, sa
   let pausedUntilMs = saved?.pausedUntilMs ?? null;
   let pin = saved?.pin ?? null;
 
-  const order = (decision: Decision, observation: Observation, grant: StepInput["grant"]): readonly Order[] => {
+  const order = (
+    decision: Decision,
+    observation: Observation,
+    grant: StepInput["grant"],
+  ): { readonly orders: readonly Order[]; readonly limited: readonly string[] } => {
     const paused = pausedUntilMs !== null && observation.nowMs < pausedUntilMs;
     const blocked = endpoint.dryRun ? "dry-run" : acts ? null : "recommend-only";
     const pinned = pin !== null && observation.nowMs < pin.untilMs ? pin : null;
@@ -106,13 +117,16 @@ export function createLoop(endpoint: Endpoint, policy: Policy, acts: boolean, sa
     // Who only recommends takes nothing, and who is paused keeps what it has.
     const claimed = wishes.map(({ pool, wanted, replicas, by }) => [pool, isCarriedOut(by) ? replicas : wanted]);
     const granted = grant === null || blocked !== null ? null : grant(Object.fromEntries(claimed));
-    return wishes.flatMap(({ pool, wanted, replicas: asked, drain, by }): readonly Order[] => {
-      const share = isCarriedOut(by) ? granted?.[pool] : undefined;
+    const shareOf = ({ pool, by }: Order) => (isCarriedOut(by) ? granted?.[pool] : undefined);
+    const orders = wishes.flatMap((wish): readonly Order[] => {
+      const { pool, wanted, replicas: asked, drain, by } = wish;
+      const share = shareOf(wish);
       const limited = share !== undefined && share !== asked;
       const replicas = limited ? share : asked;
       if (replicas === wanted && (limited || drain.length === 0)) return [];
       return [{ pool, replicas, drain: limited ? [] : drain, by: limited ? "quota" : by }];
     });
+    return { orders, limited: wishes.flatMap((wish) => ((shareOf(wish) ?? wish.replicas) < wish.replicas ? wish.pool : [])) };
   };
 
   return {
@@ -139,10 +153,10 @@ export function createLoop(endpoint: Endpoint, policy: Policy, acts: boolean, sa
       const next = policy.decide(state, observation);
       state = next.state;
       nextAtMs = next.decision.nextAtMs;
-      const orders = order(next.decision, observation, grant);
+      const { orders, limited } = order(next.decision, observation, grant);
       const entries: Entry[] = [{ kind: "decision", atMs: nowMs, observation, decision: next.decision }];
       if (seq % snapshotEvery === 0) entries.push({ kind: "snapshot", atMs: nowMs, endpoint: recordable(endpoint), state });
-      return { observation, decision: next.decision, orders, entries };
+      return { observation, decision: next.decision, orders, limited, entries };
     },
     settle({ pool, replicas, drain, by }, result, atMs) {
       const entries: Entry[] = [

@@ -56,14 +56,24 @@ export interface ReplicaLine extends Replica {
   readonly inFlight: number | null;
 }
 
+/** What the platform says of a pool beside its count. */
+export interface PoolView {
+  readonly name: string;
+  readonly selector: string | null;
+  /** Who else sets the count, in a sentence. */
+  readonly otherWriter: string | null;
+}
+
 export interface EndpointView {
   readonly name: string;
+  readonly namespace: string;
   readonly model: string;
   readonly engine: Endpoint["engine"]["kind"];
   readonly platform: Endpoint["platform"]["kind"];
   readonly policy: Endpoint["policy"]["kind"];
   readonly objective: Objective;
   readonly bounds: { readonly min: number; readonly max: number };
+  readonly pools: readonly PoolView[];
   readonly replicas: readonly ReplicaLine[];
   readonly now: Point | null;
   readonly totals: DoorTotals | null;
@@ -75,6 +85,9 @@ export interface EndpointView {
   /** Newest first; unchanged ones in a row are folded into the newest. */
   readonly decisions: readonly DecisionLine[];
   readonly conditions: readonly Condition[];
+  /** Pools to which the fleet's budget leaves less than was asked for. */
+  readonly limitedByFleet: readonly string[];
+  readonly dryRun: boolean;
   readonly pausedUntilMs: Ms | null;
   readonly pin: { readonly replicas: number; readonly untilMs: Ms } | null;
   readonly nextAtMs: Ms | null;
@@ -88,6 +101,23 @@ export interface ControllerView {
   readonly speed: number;
   readonly version: string;
   readonly endpoints: readonly EndpointView[];
+  /** Whose loop cannot start, or cannot go on by its new spec yet; it is tried again. */
+  readonly waiting: readonly WaitingView[];
+  /** Where several controllers share the work; absent: there is no other one. */
+  readonly leadership?: LeadershipView;
+}
+
+export interface WaitingView {
+  readonly name: string;
+  readonly text: string;
+  readonly sinceMs: Ms;
+}
+
+/** `leader`: the identity that holds the lease; null: nobody, as far as is known. */
+export interface LeadershipView {
+  readonly identity: string;
+  readonly leads: boolean;
+  readonly leader: string | null;
 }
 
 /** What stands decided for one endpoint: all that a follower, such as an HPA or KEDA, needs to hear of it. */

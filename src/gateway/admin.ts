@@ -32,6 +32,7 @@ const routesBody = z.object({
 /**
  * The gateway's admin API, for whoever serves the port and has checked the token:
  * - `PUT /admin/v1/endpoints/NAME/routes` with `{endpoint, routes}` → 204
+ * - `DELETE /admin/v1/endpoints/NAME` → 204
  * - `GET /admin/v1/endpoints/NAME/report?cursor=` → a DoorReport, and `clock`: how the time runs that it is in
  * - `GET /admin/v1/held` → server-sent events `{"endpoint": NAME}`; what is held already comes first
  */
@@ -71,7 +72,11 @@ async function answer(gateway: Gateway, url: URL, request: IncomingMessage, resp
     await gateway.setRoutes(endpoint, routes);
     return void response.writeHead(204).end();
   }
-  sendJson(response, 405, { error: `${request.method} ${url.pathname}: there is PUT …/routes and GET …/report` });
+  if (verb === undefined && request.method === "DELETE") {
+    await gateway.forget(name);
+    return void response.writeHead(204).end();
+  }
+  sendJson(response, 405, { error: `${request.method} ${url.pathname}: there is PUT …/routes, GET …/report and DELETE` });
 }
 
 async function readRoutes(request: IncomingMessage): Promise<z.infer<typeof routesBody>> {
@@ -116,7 +121,7 @@ export async function startAdminServer(
     const path = (request.url ?? "/").split("?")[0];
     if (path === "/livez") return sendText(response, 200, "ok\n");
     if (path === "/readyz" || path === "/healthz")
-      return sendText(response, gateway.ready ? 200 : 503, gateway.ready ? "ok\n" : "ending\n");
+      return sendText(response, gateway.ready ? 200 : 503, gateway.ready ? "ok\n" : "not ready\n");
     if (!allowed(request.headers.authorization, options.token)) {
       response.setHeader("www-authenticate", "Bearer");
       return sendText(response, 401, "this admin API asks for its bearer token\n");

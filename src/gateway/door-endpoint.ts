@@ -66,9 +66,13 @@ export class EndpointAtDoor {
     return this.#replicas.filter((replica) => !replica.draining).length;
   }
 
-  setRoutes(endpoint: DoorEndpoint, routes: readonly Route[]): void {
+  know(endpoint: DoorEndpoint): void {
     this.endpoint = endpoint;
     this.ledger.setObjective(endpoint.objective);
+  }
+
+  setRoutes(endpoint: DoorEndpoint, routes: readonly Route[]): void {
+    this.know(endpoint);
     const before = this.#replicas;
     this.#replicas = routes.map((route) => {
       const known = [...before, ...this.#leaving].find((replica) => replica.id === route.replica && replica.url === route.url);

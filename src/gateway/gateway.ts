@@ -34,6 +34,8 @@ export interface GatewayOptions {
   /** Classes (header `x-tidegate-class`) that are told apart; 16 unless told. */
   readonly classes?: number;
   readonly transport?: TransportFactory;
+  /** Whether it has been told of its endpoints as far as it can be: not ready before. Absent: it is ready from the start. */
+  readonly informed?: () => boolean;
 }
 
 /** Real milliseconds between two looks at what may have timed out. */
@@ -256,6 +258,33 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await admin?.close();
   }
 
+  function placeOf(endpoint: DoorEndpoint): EndpointAtDoor {
+    let at = endpoints.get(endpoint.name);
+    if (at === undefined) {
+      at = new EndpointAtDoor({
+        endpoint,
+        ledgerId: run,
+        clock,
+        routing,
+        transport,
+        classes,
+        onHeld: (name) => {
+          for (const listener of heldListeners) listener(name);
+        },
+      });
+      endpoints.set(endpoint.name, at);
+    } else if (at.endpoint.model !== endpoint.model && byModel.get(at.endpoint.model) === at) byModel.delete(at.endpoint.model);
+    const other = byModel.get(endpoint.model);
+    if (other !== undefined && other !== at) {
+      log(
+        "warn",
+        `endpoints ${other.endpoint.name} and ${endpoint.name} both serve the model ${endpoint.model}; requests go to the latter`,
+      );
+    }
+    byModel.set(endpoint.model, at);
+    return at;
+  }
+
   await listen(server, options.port, host, "--port");
   const gateway: Gateway = {
     url: urlOf(server, host),
@@ -265,34 +294,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     clock: { speed: clock.speed, epochMs: epochOf(clock) },
     registry: metrics.registry,
     get ready() {
-      return closing === null;
+      return closing === null && (endpoints.size > 0 || options.informed?.() !== false);
     },
     held: () => [...endpoints.values()].filter((at) => at.waiting > 0).map((at) => at.endpoint.name),
     async setRoutes(endpoint: DoorEndpoint, routes: readonly Route[]) {
-      let at = endpoints.get(endpoint.name);
-      if (at === undefined) {
-        at = new EndpointAtDoor({
-          endpoint,
-          ledgerId: run,
-          clock,
-          routing,
-          transport,
-          classes,
-          onHeld: (name) => {
-            for (const listener of heldListeners) listener(name);
-          },
-        });
-        endpoints.set(endpoint.name, at);
-      } else if (at.endpoint.model !== endpoint.model && byModel.get(at.endpoint.model) === at) byModel.delete(at.endpoint.model);
-      const other = byModel.get(endpoint.model);
-      if (other !== undefined && other !== at) {
-        log(
-          "warn",
-          `endpoints ${other.endpoint.name} and ${endpoint.name} both serve the model ${endpoint.model}; requests go to the latter`,
-        );
-      }
-      byModel.set(endpoint.model, at);
-      at.setRoutes(endpoint, routes);
+      placeOf(endpoint).setRoutes(endpoint, routes);
+    },
+    know: (endpoint) => placeOf(endpoint).know(endpoint),
+    async forget(name) {
+      const at = endpoints.get(name);
+      if (at === undefined) return;
+      endpoints.delete(name);
+      if (byModel.get(at.endpoint.model) === at) byModel.delete(at.endpoint.model);
+      at.expireAll();
+      at.setRoutes(at.endpoint, []);
     },
     async report(endpoint, cursor): Promise<DoorReport> {
       const at = endpoints.get(endpoint);

@@ -22,7 +22,7 @@ interface TheirClock {
  * A gateway that runs apart, met over its admin API at `url`.
  * `onHeld` keeps a stream open and opens it again for as long as somebody listens. Reports come in the time of our own clock:
  * processes that run faster than real time since different moments show different times.
- * @throws TidegateError `admin/unreachable` (no answer) or `admin/refused` (token, path; another speed) from `setRoutes` and `report`
+ * @throws TidegateError `admin/unreachable` (no answer) or `admin/refused` (token, path; another speed) from all but `onHeld`
  */
 export function adminDoor(url: string, options: AdminDoorOptions): Door {
   const { token, clock, timeoutMs = 5000, fetchFn = fetch } = options;
@@ -62,6 +62,9 @@ export function adminDoor(url: string, options: AdminDoorOptions): Door {
         );
       }
       return shifted(report, shiftBetween(ours, theirs));
+    },
+    async forget(endpoint) {
+      await call(pathOf(endpoint), { method: "DELETE" });
     },
     onHeld(listener) {
       listeners.add(listener);

@@ -69,6 +69,8 @@ export interface Door {
   /** Makes the endpoint known and replaces its routes; requests already on a replica that is no longer named go on. */
   setRoutes(endpoint: DoorEndpoint, routes: readonly Route[]): Promise<void>;
   report(endpoint: string, cursor: string | null): Promise<DoorReport>;
+  /** The endpoint is no longer served here: new requests for it are refused, those on a replica go on. */
+  forget(endpoint: string): Promise<void>;
   /** Calls back, at most once a second and endpoint, when a request is held. @returns a function that ends it. */
   onHeld(listener: (endpoint: string) => void): () => void;
 }

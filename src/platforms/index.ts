@@ -3,12 +3,15 @@ export { createPlatform, type PlatformOptions } from "./create-platform.ts";
 export {
   type ConnectOptions,
   connectKubernetes,
+  type Follow,
+  type FollowOptions,
+  follow,
   isStatus,
   type KubernetesApi,
   KubernetesError,
   type KubernetesList,
   type KubernetesObject,
 } from "./kubernetes/index.ts";
-export type { Platform, PlatformContext, PlatformFactory, PlatformReplica, PlatformStatus } from "./platform.ts";
+export type { Platform, PlatformContext, PlatformFactory, PlatformReplica, PlatformStatus, PoolAbout } from "./platform.ts";
 export { endLeftovers } from "./process/leftovers.ts";
 export type { ProcessPlatformOptions } from "./process/process-platform.ts";

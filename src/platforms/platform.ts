@@ -1,4 +1,5 @@
 import type { Clock, Endpoint, Log, Outcome, PoolStatus, Replica, Want } from "../model/index.ts";
+import type { KubernetesApi } from "./kubernetes/api.ts";
 
 /** A replica as the platform sees it, with where it answers; `url` is null until it has an address. */
 export interface PlatformReplica extends Replica {
@@ -12,6 +13,15 @@ export interface PlatformReplica extends Replica {
 export interface PlatformStatus {
   readonly pools: Readonly<Record<string, PoolStatus>>;
   readonly replicas: readonly PlatformReplica[];
+  /** For people, by pool: no policy sees it. */
+  readonly about?: Readonly<Record<string, PoolAbout>>;
+}
+
+export interface PoolAbout {
+  /** Finds the pool's replicas in the platform's own tools. */
+  readonly selector: string | null;
+  /** Who else sets the count, and what we do about it; null: nobody. */
+  readonly otherWriter: string | null;
 }
 
 /**
@@ -41,11 +51,12 @@ export type PlatformFactory = (endpoint: Endpoint, context: PlatformContext) => 
 
 /**
  * `stateFolder`: where a platform may remember what is its own, as files that survive a crash. `mayAct`: false at once when another
- * controller leads; nothing may be changed then. Absent: there is no other one.
+ * controller leads; nothing may be changed then. Absent: there is no other one. `cluster`: for who names no cluster of its own.
  */
 export interface PlatformContext {
   readonly stateFolder: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly mayAct?: () => boolean;
+  readonly cluster?: KubernetesApi;
 }

@@ -24,6 +24,8 @@ export type WatchEvent<Item extends KubernetesObject> =
 export interface KubernetesApi {
   /** The server's URL, for messages. */
   readonly server: string;
+  /** Of the kubeconfig's context, or of the pod that we run in. */
+  readonly namespace?: string;
   /** @throws KubernetesError */
   ask<Answer>(request: ApiRequest): Promise<Answer>;
   /**

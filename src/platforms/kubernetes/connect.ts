@@ -56,7 +56,9 @@ export async function connectKubernetes(options: ConnectOptions): Promise<Kubern
     }
     return opts;
   };
-  return httpApi(cluster.server, credentials, cluster.proxyUrl !== undefined, options.userAgent ?? "tidegate");
+  const api = httpApi(cluster.server, credentials, cluster.proxyUrl !== undefined, options.userAgent ?? "tidegate");
+  const namespace = config.getContextObject(config.getCurrentContext())?.namespace;
+  return namespace === undefined || namespace === "" ? api : { ...api, namespace };
 }
 
 async function loadLibrary(): Promise<ClientLibrary> {

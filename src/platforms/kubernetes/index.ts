@@ -1,5 +1,6 @@
 /** Kubernetes: the narrow interface to its API server, and any scalable object as a platform. */
 export { isStatus, type KubernetesApi, KubernetesError } from "./api.ts";
 export { type ConnectOptions, connectKubernetes } from "./connect.ts";
+export { type Follow, type FollowOptions, follow } from "./follow.ts";
 export { kubernetesPlatform } from "./kubernetes-platform.ts";
 export type { KubernetesList, KubernetesObject } from "./objects.ts";

@@ -1,6 +1,6 @@
 import { type Endpoint, type KubernetesPlatformSpec, messageOf, type Target } from "../../model/index.ts";
 import type { Platform, PlatformContext, PlatformStatus } from "../platform.ts";
-import { type KubernetesApi, refused } from "./api.ts";
+import { refused } from "./api.ts";
 import { connectKubernetes } from "./connect.ts";
 import { type ScaledPool, scaledPool } from "./scaled-pool.ts";
 
@@ -13,13 +13,14 @@ import { type ScaledPool, scaledPool } from "./scaled-pool.ts";
  *
  * @throws TidegateError `platform/refused | platform/unreachable`
  */
-export async function kubernetesPlatform(endpoint: Endpoint, context: PlatformContext, connected?: KubernetesApi): Promise<Platform> {
+export async function kubernetesPlatform(endpoint: Endpoint, context: PlatformContext): Promise<Platform> {
   if (endpoint.platform.kind !== "kubernetes")
     throw refused(`endpoint ${endpoint.name} has platform ${endpoint.platform.kind}, not kubernetes`);
   const spec: KubernetesPlatformSpec = endpoint.platform;
   const { clock, log } = context;
   if (clock.speed !== 1)
     throw refused(`platform kubernetes runs in the cluster's time: speed ${clock.speed} is not possible, leave it at 1`);
+  const connected = spec.kubeconfig === null && spec.context === null ? context.cluster : undefined;
   const api = connected ?? (await connectKubernetes({ kubeconfig: spec.kubeconfig, context: spec.context }));
   const listeners = new Set<() => void>();
   const pools = new Map<string, ScaledPool>();
@@ -73,6 +74,7 @@ export async function kubernetesPlatform(endpoint: Endpoint, context: PlatformCo
       return {
         pools: Object.fromEntries(states.map(([name, { pool }]) => [name, pool])),
         replicas: states.flatMap(([, { replicas }]) => replicas),
+        about: Object.fromEntries(states.map(([name, { about }]) => [name, about])),
       };
     },
     async scale(name, want) {

@@ -7,6 +7,8 @@ export interface Meta {
   readonly uid: string;
   readonly resourceVersion: string;
   readonly creationTimestamp: string;
+  /** Grows with each change of the spec. */
+  readonly generation?: number;
   readonly deletionTimestamp?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;

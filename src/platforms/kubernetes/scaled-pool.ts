@@ -9,7 +9,7 @@ import {
   type Target,
   TidegateError,
 } from "../../model/index.ts";
-import type { PlatformReplica } from "../platform.ts";
+import type { PlatformReplica, PoolAbout } from "../platform.ts";
 import { type KubernetesApi, refused } from "./api.ts";
 import { type Chooser, chooserOf, deletionOrder } from "./deletion-order.ts";
 import { type Follow, follow } from "./follow.ts";
@@ -53,7 +53,7 @@ export interface ScaledPoolOptions {
 /** The pods of one pool and the scale that counts them. */
 export interface ScaledPool {
   /** @throws TidegateError while what is known may be old */
-  status(): { readonly pool: PoolStatus; readonly replicas: readonly PlatformReplica[] };
+  status(): { readonly pool: PoolStatus; readonly replicas: readonly PlatformReplica[]; readonly about: PoolAbout };
   scale(replicas: number, drain: readonly string[]): Promise<Outcome["result"]>;
   /** Whether it knows the replica. */
   drained(replica: string): boolean;
@@ -545,6 +545,13 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
       return {
         pool: { wanted: wanted(), reported: reported(), otherWriter: foreign },
         replicas: [...gone.values(), ...[...known.values()].map(({ told }) => told)],
+        about: {
+          selector: followed,
+          otherWriter:
+            writer !== null && (writer.autoscaler || clock.now() < writer.untilMs)
+              ? `${writer.name} sets its count; ${leftAlone(writer)}`
+              : null,
+        },
       };
     },
     scale: (replicas, drain) => inTurn(() => carryOut(replicas, drain)),
