@@ -1,6 +1,6 @@
 import type { History, Saved } from "../history/index.ts";
 import { type Clock, type Log, type Ms, messageOf } from "../model/index.ts";
-import type { KubernetesApi } from "../platforms/index.ts";
+import { type KubernetesApi, serverSkewMs } from "../platforms/index.ts";
 import { joinElection, type Leadership } from "./leadership.ts";
 import { type SharedState, sharedHistory, sharedState } from "./leadership-state.ts";
 
@@ -9,6 +9,8 @@ export interface Turn {
   leads(): boolean;
   /** The local history, with what the leader before us knew. */
   history(local: History): History;
+  /** The API server's time: what leaders leave to each other is in it, however wrong a machine's own clock is. */
+  readonly clock: Clock;
 }
 
 export interface TurnsOptions<Running extends { close(how: "leave"): Promise<void> }> {
@@ -59,7 +61,14 @@ export function takeTurns<Running extends { close(how: "leave"): Promise<void> }
     try {
       const states: ReadonlyMap<string, Saved> = await shared.load();
       if (!leads()) return;
-      running = await options.start({ leads, history: (local) => sharedHistory(local, states, shared) });
+      const skewMs = serverSkewMs(options.api, clock);
+      if (skewMs !== 0)
+        log(
+          "warn",
+          `this machine's clock is ${skewMs < 0 ? "ahead of" : "behind"} the API server's by ${Math.abs(skewMs) / 1000} s: theirs counts`,
+        );
+      const serverClock = skewMs === 0 ? clock : { ...clock, now: () => clock.now() + skewMs };
+      running = await options.start({ leads, history: (local) => sharedHistory(local, states, shared), clock: serverClock });
       if (!leads()) await end();
     } catch (error) {
       log("error", `the leader could not start: ${messageOf(error)}; trying again`);

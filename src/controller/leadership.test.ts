@@ -39,7 +39,8 @@ function fakeServer(clock: FakeClock) {
       return kept as Answer;
     },
     watch: () => Promise.reject(new Error("not used")),
-    skewMs: () => 0,
+    // Its clock is the right one.
+    skewMs: () => clock.now() - Date.now(),
     close() {},
   };
   return server;
@@ -207,4 +208,24 @@ it("runs only while it leads, ends at the loss, and starts again with what was k
   expect(life).toEqual(["start after nothing", "end, leads false", "start after 9"]);
   await turns.close();
   expect(life.at(-1)).toBe("end, leads true");
+});
+
+it("gives each leader the server's time, so that a state left by one is as old for the next as it is", async () => {
+  const { clock, server } = setUp();
+  const times: number[] = [];
+  const member = (identity: string, skewMs: number) =>
+    takeTurns({
+      ...{ api: server.api, namespace: "ns", name: "tidegate", identity, clock: skewed(clock, skewMs), log: () => {} },
+      start: async (turn) => {
+        times.push(turn.clock.now() - clock.now());
+        return { close: async () => {} };
+      },
+    });
+  for (const skewMs of [0, 60_000, -60_000, 700]) {
+    const turns = member(`off by ${skewMs}`, skewMs);
+    await clock.advance(5_000);
+    await turns.close();
+  }
+  // Less than two seconds cannot be told.
+  expect(times.map((ms) => (Math.abs(ms) < 2_000 ? "right" : ms))).toEqual(["right", "right", "right", "right"]);
 });

@@ -11,6 +11,7 @@ export {
   KubernetesError,
   type KubernetesList,
   type KubernetesObject,
+  serverSkewMs,
 } from "./kubernetes/index.ts";
 export type { Platform, PlatformContext, PlatformFactory, PlatformReplica, PlatformStatus, PoolAbout } from "./platform.ts";
 export { endLeftovers } from "./process/leftovers.ts";

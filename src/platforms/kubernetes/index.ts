@@ -4,3 +4,4 @@ export { type ConnectOptions, connectKubernetes } from "./connect.ts";
 export { type Follow, type FollowOptions, follow } from "./follow.ts";
 export { kubernetesPlatform } from "./kubernetes-platform.ts";
 export type { KubernetesList, KubernetesObject } from "./objects.ts";
+export { serverSkewMs } from "./server-time.ts";

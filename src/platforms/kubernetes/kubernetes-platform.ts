@@ -1,8 +1,8 @@
 import { type Endpoint, type KubernetesPlatformSpec, messageOf, type Target } from "../../model/index.ts";
 import type { Platform, PlatformContext, PlatformStatus } from "../platform.ts";
 import { refused } from "./api.ts";
-import { connectKubernetes } from "./connect.ts";
 import { type ScaledPool, scaledPool } from "./scaled-pool.ts";
+import { sharedConnection } from "./shared-connection.ts";
 
 /**
  * Any Kubernetes object with a scale subresource, one for each pool. Nothing of ours is remembered here: what drains stands on the
@@ -21,7 +21,11 @@ export async function kubernetesPlatform(endpoint: Endpoint, context: PlatformCo
   if (clock.speed !== 1)
     throw refused(`platform kubernetes runs in the cluster's time: speed ${clock.speed} is not possible, leave it at 1`);
   const connected = spec.kubeconfig === null && spec.context === null ? context.cluster : undefined;
-  const api = connected ?? (await connectKubernetes({ kubeconfig: spec.kubeconfig, context: spec.context }));
+  const connection =
+    connected === undefined
+      ? await sharedConnection({ kubeconfig: spec.kubeconfig, context: spec.context }, clock)
+      : { api: connected, close: () => {} };
+  const { api } = connection;
   const listeners = new Set<() => void>();
   const pools = new Map<string, ScaledPool>();
   let notifying = false;
@@ -44,7 +48,7 @@ export async function kubernetesPlatform(endpoint: Endpoint, context: PlatformCo
 
   const free = () => {
     for (const pool of pools.values()) pool.close();
-    if (connected === undefined) api.close();
+    connection.close();
   };
   try {
     for (const pool of endpoint.pools) {

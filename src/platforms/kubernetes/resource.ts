@@ -1,5 +1,6 @@
 import type { Target } from "../../model/index.ts";
 import { isStatus, type KubernetesApi, refused } from "./api.ts";
+import { askLately } from "./lately.ts";
 
 /** Where a target and its scale are. */
 export interface ScalePaths {
@@ -41,7 +42,7 @@ async function discover(
   const root = target.apiVersion.includes("/") ? `/apis/${target.apiVersion}` : `/api/${target.apiVersion}`;
   let list: ResourceList;
   try {
-    list = await api.ask<ResourceList>({ path: root });
+    list = await askLately<ResourceList>(api, root);
   } catch (error) {
     if (!isStatus(error, 404)) throw error;
     throw refused(`the API server does not serve ${target.apiVersion}: install its CRD, or correct platform.target.apiVersion`);

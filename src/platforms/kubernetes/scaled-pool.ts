@@ -12,7 +12,8 @@ import {
 import type { PlatformReplica, PoolAbout } from "../platform.ts";
 import { type KubernetesApi, refused } from "./api.ts";
 import { type Chooser, chooserOf, deletionOrder } from "./deletion-order.ts";
-import { type Follow, follow } from "./follow.ts";
+import type { Follow } from "./follow.ts";
+import { followPods } from "./follow-pods.ts";
 import { groupState, type Member } from "./group-state.ts";
 import {
   drainingSince,
@@ -31,6 +32,7 @@ import { conditionOf, controllerOf, type KubernetesEvent, type KubernetesList, t
 import { type Provisioning, provisioningOf } from "./provisioning.ts";
 import { NEVER_SEEN, replicaState, type Seen, type Told } from "./replica-state.ts";
 import { gpusOf } from "./requests.ts";
+import { serverSkewMs } from "./server-time.ts";
 import { type Count, openTarget } from "./targets/index.ts";
 import { urlOf } from "./url.ts";
 import { type OtherWriter, YIELD, yieldTo } from "./writers.ts";
@@ -124,11 +126,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
 
   const pods = () => [...known.values()].map(({ pod }) => pod);
   const wanted = () => Math.max(0, count.replicas - owed - pods().filter(isHeld).length);
-  /** The server's clock less ours; answers give whole seconds, so less than two count as none. */
-  const skewMs = () => {
-    const ms = Math.round(api.skewMs() + Date.now() - clock.now());
-    return Math.abs(ms) < 2_000 ? 0 : ms;
-  };
+  const skewMs = () => serverSkewMs(api, clock);
   /** What stands in the cluster is in the server's time, so that controllers with different clocks agree on it. */
   const serverNow = () => clock.now() + skewMs();
   const inTurn = <Result>(work: () => Promise<Result>): Promise<Result> => {
@@ -233,10 +231,8 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
   }
 
   const startFollow = (selector: string): Follow =>
-    follow<Pod>({
-      ...{ api, clock, log },
-      path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`,
-      query: { labelSelector: selector },
+    followPods({
+      ...{ api, namespace, selector, clock, log },
       onList(items) {
         const there = new Set(items.map(({ metadata }) => metadata.uid));
         for (const uid of [...workers.keys(), ...known.keys()]) if (!there.has(uid)) lose(uid);
@@ -318,6 +314,15 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     throw new TidegateError("platform/busy", `${what}: another controller leads by now, this one acts no more`, { retryable: true });
   }
 
+  const outOfDate = ({ metadata }: Pod) =>
+    new TidegateError(
+      "platform/busy",
+      `${what}: ${metadata.name} is gone, which its watch has not told yet: not scaled by what was known`,
+      {
+        retryable: true,
+      },
+    );
+
   async function mark(pod: Pod, as: Mark): Promise<boolean> {
     mustLead();
     const marked = await markPod(api, pod, as, serverNow());
@@ -391,7 +396,9 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     let held = 0;
     for (const pod of chosen) {
       const served = known.get(pod.metadata.uid)?.told.entered.ready !== undefined;
-      if ((await mark(pod, served ? "draining" : "released")) && served) held++;
+      // A count lowered all the same would take one that nobody chose.
+      if (!(await mark(pod, served ? "draining" : "released"))) throw outOfDate(pod);
+      if (served) held++;
     }
     return (await write(count.replicas + more + held)) ? "accepted" : "conflict";
   }
@@ -503,7 +510,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     await askEvents(nowMs);
   }
 
-  const atStart = await scaled.owner().catch((error) => {
+  const atStart = await scaled.owner(true).catch((error) => {
     following.close();
     throw error;
   });

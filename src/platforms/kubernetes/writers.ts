@@ -1,5 +1,6 @@
 import type { Ms, Target } from "../../model/index.ts";
 import { isStatus, type KubernetesApi } from "./api.ts";
+import { askLately } from "./lately.ts";
 import type { KubernetesList, KubernetesObject, ManagedFields } from "./objects.ts";
 import { groupOf } from "./resource.ts";
 
@@ -41,11 +42,12 @@ const autoscalers = [
   { kind: "PodAutoscaler", path: (namespace: string) => `/apis/autoscaling.aibrix.ai/v1alpha1/namespaces/${namespace}/podautoscalers` },
 ] as const;
 
-/** The name of an autoscaler bound to the target; null: none, or we may not look. */
-export async function boundAutoscaler(api: KubernetesApi, target: Target, namespace: string): Promise<string | null> {
+/** The name of an autoscaler bound to the target; null: none, or we may not look. `lately`: what was so some seconds ago will do. */
+export async function boundAutoscaler(api: KubernetesApi, target: Target, namespace: string, lately: boolean): Promise<string | null> {
   for (const { kind, path } of autoscalers) {
     try {
-      const { items } = await api.ask<KubernetesList<Autoscaler>>({ path: path(encodeURIComponent(namespace)) });
+      const at = path(encodeURIComponent(namespace));
+      const { items } = await (lately ? askLately<KubernetesList<Autoscaler>>(api, at) : api.ask<KubernetesList<Autoscaler>>({ path: at }));
       const bound = items.find(({ spec: { scaleTargetRef: ref, subTargetSelector } }) => {
         const sameGroup = ref.apiVersion === undefined || groupOf(ref.apiVersion) === groupOf(target.apiVersion);
         const role = subTargetSelector?.roleName;

@@ -23,7 +23,8 @@ async function member(identity: string, lease: string, endpoint: Endpoint): Prom
   const log = (_level: string, message: string) => void lines.push(message);
   const turns = takeTurns<Controller>({
     ...{ api, namespace: "default", name: lease, identity, clock, log, leaseMs: 3_000, renewDeadlineMs: 2_000, retryMs: 500 },
-    start: (turn) => startController({ endpoints: [endpoint], fleet: null, doors: [], stateFolder, clock, log, version: "test", turn }),
+    start: (turn) =>
+      startController({ endpoints: [endpoint], fleet: null, doors: [], stateFolder, clock: turn.clock, log, version: "test", turn }),
   });
   onTestFinished(async () => {
     await turns.close();

@@ -34,7 +34,7 @@ export async function scaleSubresource(
       return compareAndSet({ read, countOf, set }, from, to);
     },
     lastWriter: () => lastWriter(api, paths.object, ["replicas"]),
-    owner: () => boundAutoscaler(api, target, namespace),
+    owner: (lately = false) => boundAutoscaler(api, target, namespace, lately),
   };
 }
 

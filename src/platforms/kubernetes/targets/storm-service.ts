@@ -70,7 +70,7 @@ export const stormService: TargetKind = {
         return compareAndSet({ read, countOf, set }, from, to);
       },
       lastWriter: () => lastWriter(api, path, ["roles"]),
-      owner: () => boundAutoscaler(api, target, namespace),
+      owner: (lately = false) => boundAutoscaler(api, target, namespace, lately),
     };
   },
 };

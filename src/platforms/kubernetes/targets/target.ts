@@ -32,8 +32,8 @@ export interface ScaleTarget {
   write(from: number, to: number, going: readonly string[]): Promise<Written>;
   /** Who wrote the count last, by `managedFields`; null: nobody but us, or we may not look. */
   lastWriter(): Promise<string | null>;
-  /** Whoever owns the count and would set it again, for people; null: nobody, or we may not look. */
-  owner(): Promise<string | null>;
+  /** Whoever owns the count and would set it again, for people; null: nobody, or we may not look. `lately`: see `askLately`. */
+  owner(lately?: boolean): Promise<string | null>;
   /** null: each pod is a replica. */
   readonly grouping: Grouping | null;
   /** Whether the pods to go are named with the count. */
