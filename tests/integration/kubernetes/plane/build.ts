@@ -1,8 +1,9 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { go, inTurn } from "../../go-build.ts";
 
 const kubernetesVersion = "v1.36.3";
 /** Without it, `/version` has an empty minor, on which some clients choke. */
@@ -36,31 +37,21 @@ export async function buildPlane(cache: string): Promise<Built> {
   const sums = [...new Set(programs.map(({ module }) => module))].map((module) => readFileSync(join(modules, module, "go.sum")));
   const key = createHash("sha256").update(Buffer.concat(sums)).update(kubernetesVersion).digest("hex").slice(0, 12);
   const folder = join(cache, `programs-${key}`);
-  const missing = programs.filter(({ name }) => !existsSync(join(folder, name)));
-  if (missing.length === 0) return { ok: true, folder };
-  const go = spawnSync("go", ["version"], { encoding: "utf8" });
-  if (go.status !== 0) return { ok: false, reason: "go, which builds the control plane, is not on PATH" };
-  mkdirSync(folder, { recursive: true });
-  for (const { name, module, path, ldflags } of missing) {
-    const startedAt = performance.now();
-    process.stdout.write(`building ${name} …\n`);
-    const part = join(folder, `${name}.${process.pid}`);
-    const args = ["build", "-trimpath", "-ldflags", `-s -w ${ldflags}`.trim(), "-o", part, path];
-    const { code, said } = await run("nice", ["go", ...args], join(modules, module));
-    if (code !== 0) return { ok: false, reason: `go build of ${name} (${path}): ${said.trim().slice(-600)}` };
-    renameSync(part, join(folder, name));
-    process.stdout.write(`built ${name} (${((performance.now() - startedAt) / 1000).toFixed(0)} s)\n`);
-  }
-  return { ok: true, folder };
-}
-
-function run(command: string, args: readonly string[], cwd: string): Promise<{ code: number; said: string }> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, GOFLAGS: "-mod=readonly -buildvcs=false", GOWORK: "off" };
-    const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
-    let said = "";
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (said = `${said}${text}`.slice(-4000)));
-    child.on("error", (error) => resolve({ code: 1, said: error.message }));
-    child.on("close", (code) => resolve({ code: code ?? 1, said }));
+  const missing = () => programs.filter(({ name }) => !existsSync(join(folder, name)));
+  if (missing().length === 0) return { ok: true, folder };
+  if (spawnSync("go", ["version"]).status !== 0) return { ok: false, reason: "go, which builds the control plane, is not on PATH" };
+  return inTurn<Built>(folder, async () => {
+    mkdirSync(folder, { recursive: true });
+    for (const { name, module, path, ldflags } of missing()) {
+      const startedAt = performance.now();
+      process.stdout.write(`building ${name} …\n`);
+      const part = join(folder, `${name}.${process.pid}`);
+      const args = ["build", "-trimpath", "-ldflags", `-s -w ${ldflags}`.trim(), "-o", part, path];
+      const wrong = await go(args, join(modules, module));
+      if (wrong !== null) return { ok: false, reason: `go build of ${name} (${path}): ${wrong}` };
+      renameSync(part, join(folder, name));
+      process.stdout.write(`built ${name} (${((performance.now() - startedAt) / 1000).toFixed(0)} s)\n`);
+    }
+    return { ok: true, folder };
   });
 }
