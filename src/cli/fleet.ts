@@ -130,7 +130,7 @@ export async function startFleet(options: FleetOptions): Promise<RunningFleet> {
     const turns: Turns<RunningLoop> = takeTurns<RunningLoop & { close(how: "leave"): Promise<void> }>({
       ...{ api: choice.api, ...lease, identity, url: advertisedUrl(part.advertise, admin.url), clock, log },
       async start(turn) {
-        const loop = await startLoop(loopOptions, turn);
+        const loop = await startLoop({ ...loopOptions, clock: turn.clock }, turn);
         const controller: Controller = { ...loop.controller, view: () => ({ ...loop.controller.view(), leadership: leadership() }) };
         admin.mount([controllerHandler(controller), page, ...others], [controller.metrics.registry, leadingRegistry, ...ownRegistries]);
         leading.set(1);

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { runDialect } from "./dialect.ts";
+import { changesBy, runDialect } from "./dialect.ts";
 import { SCENARIOS } from "./scenarios.ts";
 
 const countsOf = async (name: string) => {
@@ -16,6 +16,10 @@ it("takes the GPU manifest up by half and down one a minute", async () => {
 it("follows single steps from ten on only where the tolerance is 0", async () => {
   expect(await countsOf("ten and one more")).toEqual([10, 20]);
   expect(await countsOf("the same with tolerance 0")).toEqual([10, 11, 10, 20, 21]);
+});
+
+it("comes to the same by the rules of 1.36, whose controller the scenarios also run through", async () => {
+  for (const scenario of SCENARIOS) expect(changesBy(scenario, "1.36")).toEqual(await runDialect(scenario));
 });
 
 it.each(SCENARIOS)("$name: stays within its bounds, the same each time", async (scenario) => {

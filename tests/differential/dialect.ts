@@ -1,18 +1,26 @@
 import { parseConfigDocuments } from "../../src/config/index.ts";
 import type { Observation, Replica, Series } from "../../src/model/index.ts";
+import { HPA_VERSIONS, type HpaVersion, hpaPolicy } from "../../src/policy/dialects/hpa/index.ts";
 import { createPolicy } from "../../src/policy/index.ts";
 import { type Change, type DifferentialRunner, type DifferentialScenario, valueAt } from "./scenario.ts";
 
 /** Our dialect, in virtual time, on the pods that its own decisions make. */
 export const runDialect: DifferentialRunner = (scenario) => Promise.resolve(changesOf(scenario));
 
-function changesOf(scenario: DifferentialScenario): readonly Change[] {
+/** The same by the rules of another release than the newest. */
+export function changesBy(scenario: DifferentialScenario, version: HpaVersion): readonly Change[] {
+  const endpoint = endpointOf(scenario);
+  if (!("manifest" in endpoint.policy)) throw new Error("not an HPA");
+  return changesOf(scenario, hpaPolicy(endpoint, endpoint.policy.manifest, { features: HPA_VERSIONS[version] }));
+}
+
+function changesOf(scenario: DifferentialScenario, policy = createPolicy(endpointOf(scenario))): readonly Change[] {
   const { seconds, syncSeconds } = scenario;
   const moments = Array.from({ length: Math.floor(seconds / syncSeconds) + 1 }, (_, sync) => {
     const at = sync * syncSeconds;
     return { at, told: (name: string) => valueAt(scenario, name, at) };
   });
-  return changesAt(scenario, moments, createPolicy(endpointOf(scenario)));
+  return changesAt(scenario, moments, policy);
 }
 
 /** One sync: when, in seconds from the start, and what each metric was then. */

@@ -87,13 +87,13 @@ it("the real KEDA takes a Deployment 0 → 1 → 5 → 0 by the bridge, over mTL
     spec: { secretTargetRef: [from("caCert", "ca"), from("tlsClientCert", "cert"), from("tlsClientKey", "key")] },
   });
   const atOnce = { stabilizationWindowSeconds: 0, policies: [{ type: "Pods", value: 10, periodSeconds: 15 }] };
-  await plane.apply(scaledObject, {
+  const polled = (pollingInterval: number) => ({
     apiVersion: "keda.sh/v1alpha1",
     kind: "ScaledObject",
     metadata: { name: "llama" },
     spec: {
       scaleTargetRef: { name },
-      ...{ minReplicaCount: 0, maxReplicaCount: 10, pollingInterval: 2, cooldownPeriod: 2 },
+      ...{ minReplicaCount: 0, maxReplicaCount: 10, pollingInterval, cooldownPeriod: 2 },
       advanced: { horizontalPodAutoscalerConfig: { behavior: { scaleUp: atOnce, scaleDown: atOnce } } },
       triggers: [
         {
@@ -104,6 +104,8 @@ it("the real KEDA takes a Deployment 0 → 1 → 5 → 0 by the bridge, over mTL
       ],
     },
   });
+  // KEDA asks by itself every ten minutes only: what comes sooner has been pushed.
+  await plane.apply(scaledObject, polled(600));
   await waitFor("KEDA to have taken the ScaledObject", readyStatus, (ready) => ready?.status === "True", 30_000).catch((error: Error) => {
     throw new Error(`${error.message}\n${keda.log()}`);
   });
@@ -112,9 +114,10 @@ it("the real KEDA takes a Deployment 0 → 1 → 5 → 0 by the bridge, over mTL
 
   const heldAtMs = performance.now();
   fake.tell("llama", { held: 1, pools: [pool("default", 1)] });
-  await waitFor("the first replica", replicas, (count) => count === 1, 10_000);
-  expect(performance.now() - heldAtMs).toBeLessThan(1000);
+  await waitFor("the first replica", replicas, (count) => count === 1, 60_000);
+  console.info(`0 → 1 by the pushed stream: ${(performance.now() - heldAtMs).toFixed(0)} ms`);
 
+  await plane.apply(scaledObject, polled(2));
   fake.tell("llama", { held: 0, pools: [pool("default", 5)] });
   await waitFor("five replicas", replicas, (count) => count === 5, 30_000);
   // What nobody knows is not 0: KEDA keeps the count.

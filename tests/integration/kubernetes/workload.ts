@@ -1,6 +1,6 @@
 import { afterAll, beforeAll } from "vitest";
 import { realClock } from "../../../src/clock/index.ts";
-import type { Endpoint, KubernetesPlatformSpec, Log } from "../../../src/model/index.ts";
+import type { Clock, Endpoint, KubernetesPlatformSpec, Log } from "../../../src/model/index.ts";
 import { createPlatform, type KubernetesObject, type Platform } from "../../../src/platforms/index.ts";
 import { type Plane, type PlaneOptions, startPlane } from "./plane/plane.ts";
 
@@ -91,9 +91,12 @@ export interface Opened {
 }
 
 /** `skewMs`: how wrong our clock is. */
-export async function openPlatform(plane: Plane, name: string, part: Partial<KubernetesPlatformSpec> = {}, skewMs = 0): Promise<Opened> {
+export const openPlatform = (plane: Plane, name: string, part: Partial<KubernetesPlatformSpec> = {}, skewMs = 0): Promise<Opened> => {
   const real = realClock();
-  const clock = { ...real, now: () => real.now() + skewMs };
+  return openPlatformAt(plane, name, part, { ...real, now: () => real.now() + skewMs });
+};
+
+export async function openPlatformAt(plane: Plane, name: string, part: Partial<KubernetesPlatformSpec>, clock: Clock): Promise<Opened> {
   const lines: string[] = [];
   const log: Log = (level, message) => lines.push(`${level} ${message}`);
   const endpoint = endpointOn(platformSpec(name, plane.kubeconfig, part));

@@ -21,13 +21,14 @@ export interface PlaneOptions {
 export interface Plane {
   readonly folder: string;
   readonly server: string;
+  readonly port: number;
   /** Of cluster-admin. */
   readonly kubeconfig: string;
   readonly admin: KubernetesApi;
   /** Signs clients' and servers' certificates. */
   readonly authority: Authority;
-  /** A kubeconfig for a user with these groups; rights come from the RBAC objects that a test makes. */
-  kubeconfigFor(user: string, groups?: readonly string[]): string;
+  /** A kubeconfig for a user with these groups; rights come from the RBAC objects that a test makes. `port`: a proxy's. */
+  kubeconfigFor(user: string, groups?: readonly string[], port?: number): string;
   stopApiServer(): Promise<void>;
   startApiServer(): Promise<void>;
   /** Creates the object, or makes an existing one like it (server-side apply). */
@@ -57,18 +58,23 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
   });
   makeKey(inFolder("sa.key"));
 
-  function kubeconfigFor(user: string, groups: readonly string[] = []): string {
+  function kubeconfigFor(user: string, groups: readonly string[] = [], port: number = apiPort): string {
     const name = user.replaceAll(":", "-");
     const own = makeCertificate(certificates, `client-${name}`, authority, { user, groups });
     const config = {
       apiVersion: "v1",
       kind: "Config",
-      clusters: [{ name: "plane", cluster: { server, "certificate-authority-data": base64Of(authority.certificateFile) } }],
+      clusters: [
+        {
+          name: "plane",
+          cluster: { server: `https://127.0.0.1:${port}`, "certificate-authority-data": base64Of(authority.certificateFile) },
+        },
+      ],
       users: [{ name, user: { "client-certificate-data": base64Of(own.certificateFile), "client-key-data": base64Of(own.keyFile) } }],
       contexts: [{ name: "plane", context: { cluster: "plane", user: name } }],
       "current-context": "plane",
     };
-    const file = join(folder, `${name}.kubeconfig`);
+    const file = join(folder, `${name}${port === apiPort ? "" : `-${port}`}.kubeconfig`);
     writeFileSync(file, JSON.stringify(config));
     return file;
   }
@@ -179,7 +185,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
     await until("kube-controller-manager", () => api.ask({ path: "/api/v1/namespaces/default/serviceaccounts/default" }));
     await until("kwok", () => nodeIsReady(api, "node-1"));
     return {
-      ...{ folder, server, kubeconfig, admin: api, authority, kubeconfigFor, apply, logOf, stop, startApiServer },
+      ...{ folder, server, port: apiPort, kubeconfig, admin: api, authority, kubeconfigFor, apply, logOf, stop, startApiServer },
       stopApiServer: () => end("kube-apiserver"),
     };
   } catch (error) {

@@ -1,7 +1,8 @@
 /**
  * The life that kwok gives to nodes and pods, as its Stage objects. A pod starts its containers and becomes ready after the given
  * times, or after those in its annotations `test/running-after` and `test/ready-after` (such as `3s`); it ends `test/ending-takes`
- * after it was deleted. With readiness gates it is ready once its containers and all gates are, as a kubelet would say.
+ * after it was deleted. With readiness gates it is ready once its containers and all gates are, as a kubelet would say. A pod
+ * annotated `test/kubelet` gets an address and runs; that it is ready, and that it has ended, somebody else says.
  */
 export function podStages(start: { readonly running: number; readonly ready: number }): string {
   return [nodeReady, running(start.running), containersReady(start.ready), gateOpens, gateCloses, ends]
@@ -12,6 +13,7 @@ export function podStages(start: { readonly running: number; readonly ready: num
 type Expression = { key: string; operator: "Exists" | "DoesNotExist" | "In" | "NotIn"; values?: string[] };
 const condition = (type: string) => `.status.conditions.[] | select( .type == "${type}" ) | .status`;
 const living: Expression = { key: ".metadata.deletionTimestamp", operator: "DoesNotExist" };
+const unmanaged: Expression = { key: `.metadata.annotations["test/kubelet"]`, operator: "DoesNotExist" };
 const is = (key: string, ...values: string[]): Expression => ({ key, operator: "In", values });
 const isNot = (key: string, ...values: string[]): Expression => ({ key, operator: "NotIn", values });
 
@@ -61,7 +63,7 @@ const containersReady = (delayMs: number) =>
   stage(
     "Pod",
     "pod-containers-ready",
-    [living, is(".status.phase", "Running"), isNot(condition("ContainersReady"), "True")],
+    [living, unmanaged, is(".status.phase", "Running"), isNot(condition("ContainersReady"), "True")],
     {
       statusTemplate: `conditions:\n${state("ContainersReady", "True")}\n{{ if not .spec.readinessGates }}\n${state("Ready", "True")}\n{{ end }}\ncontainerStatuses:\n{{ range .status.containerStatuses }}\n- { name: {{ .name | Quote }}, ready: true }\n{{ end }}\n`,
     },
@@ -93,7 +95,7 @@ const gateCloses = stage(
 const ends = stage(
   "Pod",
   "pod-ends",
-  [{ key: ".metadata.deletionTimestamp", operator: "Exists" }],
+  [{ key: ".metadata.deletionTimestamp", operator: "Exists" }, unmanaged],
   { finalizers: { empty: true }, delete: true },
   after(0, "ending-takes"),
 );
