@@ -102,7 +102,7 @@ it("lists in pages, and gives them as one list", async () => {
 
 it("notices a watch that is silently dead, and resumes it", async () => {
   const { clock, asked, following } = setUp([[]], [["silence"], ["silence"]]);
-  await clock.advance(89_000);
+  await clock.advance(149_000);
   expect(asked.watch).toHaveLength(1);
   expect(following.trouble()).toBeNull();
   await clock.advance(3_000);

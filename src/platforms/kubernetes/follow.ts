@@ -14,7 +14,10 @@ export interface FollowOptions<Item extends KubernetesObject> {
   onChange(type: "changed" | "deleted", item: Item): void | Promise<void>;
   /** Between 0 and 1, for the spread of repeated tries. */
   readonly random?: () => number;
-  /** A watch silent for so long is dead: API servers send a bookmark about every minute. */
+  /**
+   * A watch silent for so long is dead. API servers send a bookmark about every minute, but none that says nothing new: the first one of a
+   * watch may come after two.
+   */
   readonly silenceMs?: Ms;
 }
 
@@ -41,7 +44,7 @@ const longestDelayMs: Ms = 10_000;
 export function follow<Item extends KubernetesObject>(options: FollowOptions<Item>): Follow {
   const { api, path, query, clock, log } = options;
   const random = options.random ?? Math.random;
-  const silenceMs = options.silenceMs ?? 90_000;
+  const silenceMs = options.silenceMs ?? 150_000;
   const closing = new AbortController();
   /** From where to watch; null: everything is to be listed first. */
   let place: string | null = null;

@@ -127,8 +127,8 @@ it("a watch that died in silence: nothing is removed by what it did not tell, an
   await applyWorkload(plane(), name, { replicas: 3 });
   const { proxy, kubeconfig } = await proxied();
   const real = realClock();
-  // Silence of 90 s counts as death: here of six.
-  const clock = { ...real, after: (ms: number, done: () => void) => real.after(ms === 90_000 ? 6_000 : ms, done) };
+  // Silence of 150 s counts as death: here of six.
+  const clock = { ...real, after: (ms: number, done: () => void) => real.after(ms === 150_000 ? 6_000 : ms, done) };
   const { platform, lines } = await openPlatformAt(plane(), name, { kubeconfig }, clock);
   onTestFinished(() => platform.close("leave"));
   const up = await statusWhen(platform, (status) => inState(status, "ready").length === 3, 60_000);
