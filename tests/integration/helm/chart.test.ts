@@ -136,6 +136,7 @@ it("opens what the parts need between them, and nothing else", () => {
     ["a request from a load balancer", { address: "203.0.113.7" }, gateway, "http"],
     ["the controller's routes", controller, gateway, "admin"],
     ["the bridge's question", bridge, controller, "admin"],
+    ["a question handed on to the leader", controller, controller, "admin"],
     ["the API server's question", api, bridge, "https"],
     ["KEDA's question", pod("keda"), bridge, "grpc"],
     ["a request to a replica", gateway, engine, 8000],
