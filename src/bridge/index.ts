@@ -2,5 +2,4 @@
 export { type AdminSourceOptions, adminSource } from "./admin-source.ts";
 export { type Bridge, type BridgeOptions, bridgeHandler, type EndpointCondition, startBridge } from "./bridge.ts";
 export type { CertificateFiles } from "./certificate-files.ts";
-export { type SeveralControllers, severalControllers } from "./several-controllers.ts";
 export type { Source } from "./source.ts";

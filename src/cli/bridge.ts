@@ -64,17 +64,13 @@ export function bridgeCommand(): Command {
 
       const { openLog, untilSignal } = await import("./fleet.ts");
       const { realClock } = await import("../clock/index.ts");
-      const { adminSource, bridgeHandler, severalControllers, startBridge } = await import("../bridge/index.ts");
-      const { followAddresses, isFollowed } = await import("../http/index.ts");
+      const { adminSource, bridgeHandler, startBridge } = await import("../bridge/index.ts");
       const { connectKubernetes } = await import("../platforms/index.ts");
       const { serveAdmin } = await import("./admin-server.ts");
       const clock = realClock();
       const log = await openLog("stderr", flags.logLevel);
       const token = process.env["TIDEGATE_ADMIN_TOKEN"] ?? null;
-      const sourceOf = (url: string) => adminSource({ url, token, clock, log });
-      const several = isFollowed(flags.controller) ? severalControllers(sourceOf) : null;
-      const unfollow = several === null ? () => {} : followAddresses(flags.controller, { clock, log }, several.set);
-      const source = several ?? sourceOf(flags.controller);
+      const source = adminSource({ url: flags.controller, token, clock, log });
       const metricsPort = portOf(flags.metricsPort, "--metrics-port", usage);
       const bridge = await startBridge({
         source,
@@ -113,7 +109,6 @@ export function bridgeCommand(): Command {
       ];
       process.stdout.write(`bridge to ${flags.controller}   ${served.join("   ")}   Ctrl-C ends it\n`);
       const end = async () => {
-        unfollow();
         await bridge.close();
         await admin.close();
       };

@@ -365,8 +365,17 @@ it("follows the Endpoints of all namespaces by ClusterRoles, and is refused noth
   for (const { process: child } of running) child.kill("SIGKILL");
   await Promise.all(running.map(({ ended }) => ended));
   const wide = { ...values, "watch.allNamespaces": true };
+  // The registration's address was changed above.
   helmOk(
-    ["upgrade", RELEASE, chart, "--namespace", NAMESPACE, ...set({ ...wide, "controller.replicas": 1, "gateway.replicas": 0 })],
+    [
+      "upgrade",
+      RELEASE,
+      chart,
+      "--namespace",
+      NAMESPACE,
+      "--force-conflicts",
+      ...set({ ...wide, "controller.replicas": 1, "gateway.replicas": 0 }),
+    ],
     plane,
   );
   await makeNamespace(plane, "team-b");

@@ -40,6 +40,8 @@ export async function writeSchemas(plane: Plane, folder: string): Promise<readon
   return written;
 }
 
+const bounds = { exclusiveMinimum: "minimum", exclusiveMaximum: "maximum" } as const;
+
 function jsonSchemaOf(node: unknown): unknown {
   if (Array.isArray(node)) return node.map(jsonSchemaOf);
   if (typeof node !== "object" || node === null) return node;
@@ -49,6 +51,8 @@ function jsonSchemaOf(node: unknown): unknown {
       if (key.startsWith("x-kubernetes")) return [];
       // Formats are Go's own, such as int32; "int-or-string" says what it is by oneOf.
       if (key === "format" || key === "pattern") return [];
+      // OpenAPI 3.0 says whether the bound itself is in; JSON Schema says the bound.
+      if (key === "exclusiveMinimum" || key === "exclusiveMaximum") return value === true ? [[key, schema[bounds[key]]]] : [];
       if (key === "properties" || key === "definitions") return [[key, mapped(value as Schema)]];
       if (key === "$ref") return [[key, String(value).replace("#/components/schemas/", "#/definitions/")]];
       return [[key, jsonSchemaOf(value)]];
