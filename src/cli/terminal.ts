@@ -127,7 +127,9 @@ export function render(
   const body = view.endpoints.flatMap((endpoint) =>
     renderEndpoint(endpoint, points(endpoint.name), { nowMs: view.atMs, startedAtMs: view.startedAtMs, columns: size.columns, rows: each }),
   );
-  return [head, ...body, ...foot.map((line) => paint("dim", line))].join("\n");
+  const waiting = view.waiting.map(({ name, text }) => paint("red", `${name} waits: ${text}`.slice(0, size.columns)));
+  const follows = view.leadership?.leads === false ? [`waits for its turn: ${view.leadership.leader ?? "nobody"} leads`] : [];
+  return [head, ...follows, ...waiting, ...body, ...foot.map((line) => paint("dim", line))].join("\n");
 }
 
 /** What changed since `seen`, a plain line each: for pipes, files and CI. */
@@ -138,6 +140,11 @@ export function plainLines(view: ControllerView, seen: Map<string, string>): rea
     seen.set(key, value);
     lines.push(`${elapsed(view.atMs - view.startedAtMs)} ${text}`);
   };
+  if (view.leadership !== undefined) {
+    const { leads, leader, identity } = view.leadership;
+    say("leadership", leads ? identity : String(leader), leads ? `${identity} leads` : `waits for its turn: ${leader ?? "nobody"} leads`);
+  }
+  for (const { name, text } of view.waiting) say(`${name} waiting`, text, `${name} waits: ${text}`);
   for (const endpoint of view.endpoints) {
     for (const decision of [...endpoint.decisions].reverse()) {
       if (decision.changed && decision.seq > Number(seen.get(`${endpoint.name} decision`) ?? 0)) {

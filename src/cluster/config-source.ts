@@ -1,5 +1,5 @@
 import { type ConfigIssue, checkDocuments, checkDoor, checkFleet, formatIssue, type SecretSources } from "../config/index.ts";
-import type { Clock, DoorEndpoint, Endpoint, Fleet, Log, Ms } from "../model/index.ts";
+import { type Clock, type DoorEndpoint, type Endpoint, type Fleet, type Log, type Ms, TidegateError } from "../model/index.ts";
 import { type Follow, follow, isStatus, type KubernetesApi, type KubernetesObject } from "../platforms/index.ts";
 import { collectionPath, documentOf, type OwnKind, type OwnObject } from "./objects.ts";
 import { refusedInCluster } from "./trust.ts";
@@ -121,7 +121,8 @@ export async function followConfig(options: ConfigSourceOptions): Promise<Config
   function refresh(): void {
     const objects = inOrder(endpoints.flatMap(({ items }) => [...items.values()]));
     if (objects.some(({ spec }) => spec?.["policy"] === undefined)) askManifests();
-    for (const uid of [...valid.keys()]) if (!objects.some(({ metadata }) => metadata.uid === uid)) valid.delete(uid);
+    const uids = new Set(objects.map(({ metadata }) => metadata.uid));
+    for (const known of [valid, checked]) for (const uid of [...known.keys()]) if (!uids.has(uid)) known.delete(uid);
     const names = new Map<string, string>();
     const models = new Map<string, string>();
     const all = objects.flatMap((object): readonly ClusterEndpoint[] => {
@@ -250,7 +251,7 @@ export async function followConfig(options: ConfigSourceOptions): Promise<Config
     await Promise.all([...endpoints, ...fleets].map(({ following }) => following.first));
   } catch (error) {
     close();
-    throw error;
+    throw withWayOut(error);
   }
   refresh();
   started = true;
@@ -297,7 +298,7 @@ export async function followDoors(options: DoorSourceOptions): Promise<{ close()
     await Promise.all(all.map(({ following }) => following.first));
   } catch (error) {
     close();
-    throw error;
+    throw withWayOut(error);
   }
   return { close };
 }
@@ -316,13 +317,30 @@ function collection<Item extends KubernetesObject>(
       changed();
     },
     onChange(type, item) {
+      const before = items.get(item.metadata.uid);
       if (type === "deleted") items.delete(item.metadata.uid);
       else items.set(item.metadata.uid, item);
-      changed();
+      // Most changes are of a status, our own among them.
+      if (type === "deleted" || before === undefined || !sameSpec(before, item)) changed();
     },
   });
   return { items, following };
 }
+
+function sameSpec(a: KubernetesObject & { readonly spec?: unknown }, b: KubernetesObject & { readonly spec?: unknown }): boolean {
+  if (a.metadata.generation !== undefined && a.metadata.generation !== b.metadata.generation) return false;
+  return JSON.stringify([a.spec, a.metadata.annotations]) === JSON.stringify([b.spec, b.metadata.annotations]);
+}
+
+/** A cluster that does not know our kinds says no more than 404. */
+const withWayOut = (error: unknown): unknown =>
+  isStatus(error, 404)
+    ? new TidegateError(
+        "platform/refused",
+        `${error.message.trim()}: the cluster does not know Endpoints and Fleets; install them with: tidegate crd | kubectl apply --server-side -f -`,
+        { retryable: true, cause: error },
+      )
+    : error;
 
 /** Oldest first, so that who was there first keeps name and model. */
 function inOrder(objects: readonly OwnObject[]): readonly OwnObject[] {

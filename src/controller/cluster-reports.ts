@@ -57,8 +57,7 @@ export function reportToCluster({ controller, statuses, events, clock }: Cluster
 
   function say(followed: Followed, view: EndpointView | null): void {
     const { object, problem, warnings, endpoint } = followed;
-    const waiting =
-      view === null && endpoint === null ? null : (controller.view().waiting.find(({ name }) => name === object.name) ?? null);
+    const waiting = view === null && endpoint === null ? null : controller.waiting(object.name);
     const desired = view === null ? null : controller.endpoint(object.name).desired();
     const before = followed.status;
     const policy = endpoint === null ? null : policyOf(endpoint);

@@ -40,6 +40,8 @@ export interface Controller {
   view(): ControllerView;
   /** @throws TidegateError `usage` naming the known endpoints */
   endpoint(name: string): Runner;
+  /** What keeps an endpoint from starting, or from going on by its new spec; null: nothing. */
+  waiting(name: string): WaitingView | null;
   /** Calls back after each look of an endpoint's loop. @returns a function that ends it */
   onLook(listener: (endpoint: string) => void): () => void;
   /**
@@ -112,7 +114,13 @@ export async function startController(options: ControllerOptions): Promise<Contr
     const leaveSeat = () => seat.wanted === null && seats.delete(seat.name);
     if (running === null) return void leaveSeat();
     seat.running = null;
-    await running.runner.stop("leave");
+    await running.runner.release();
+    try {
+      await running.platform.letGo?.();
+    } catch (error) {
+      log("warn", `${seat.name}: what was draining could not be taken back: ${messageOf(error)}`);
+    }
+    await running.platform.close("leave");
     // An endpoint of this name that comes later is another one: it takes over neither a pause nor what was learned.
     const saved = history.load(seat.name);
     if (saved !== null) history.save(seat.name, { ...saved, key: "", state: null, pausedUntilMs: null, pin: null, cursors: [] });
@@ -174,6 +182,11 @@ export async function startController(options: ControllerOptions): Promise<Contr
     return seat;
   };
 
+  const waiting = (name: string): WaitingView | null => {
+    const trouble = seats.get(name)?.trouble ?? null;
+    return trouble === null ? null : { name, ...trouble };
+  };
+
   const close = async (how: "leave" | "end") => {
     closing = true;
     for (const seat of seats.values()) seat.cancelRetry();
@@ -198,8 +211,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
       speed: clock.speed,
       version,
       endpoints: runners().map((runner) => runner.view()),
-      waiting: [...seats.values()].flatMap(({ name, trouble }): readonly WaitingView[] => (trouble === null ? [] : [{ name, ...trouble }])),
+      waiting: [...seats.values()].flatMap(({ name }) => waiting(name) ?? []),
     }),
+    waiting,
     endpoint(name) {
       const seat = seats.get(name);
       if (seat?.running) return seat.running.runner;

@@ -157,3 +157,20 @@ it("claims what it has while it is paused, and nothing while it only recommends"
   createLoop(endpoint, five, false, null).step({ ...input(0, 2), grant });
   expect(asked).toEqual([{ default: 2 }]);
 });
+
+it("keeps what was learned through a change of bounds and prices, and starts afresh with other pools", () => {
+  const loop = createLoop(endpoint, five, true, null);
+  loop.step(input(0, 3));
+  const saved = loop.save(0, []);
+  const pools = endpoint.pools.map((pool) => ({ ...pool, min: 2, max: 20, pricePerReplicaHour: 7, standby: 1 }));
+  expect(createLoop({ ...endpoint, pools }, five, true, saved).started(0)).toMatchObject({ state: { asked: 1 } });
+  const renamed = endpoint.pools.map((pool) => ({ ...pool, name: "other" }));
+  expect(createLoop({ ...endpoint, pools: renamed }, five, true, saved).started(0)).toMatchObject({ state: null });
+});
+
+it("says to which pools the fleet's budget leaves less, also when that is what there is already", () => {
+  const loop = createLoop(endpoint, five, true, null);
+  const { orders, limited } = loop.step({ ...input(0, 3), grant: () => ({ default: 3 }) });
+  expect([orders, limited]).toEqual([[], ["default"]]);
+  expect(loop.step({ ...input(15_000, 3), grant: (asked) => asked }).limited).toEqual([]);
+});

@@ -618,3 +618,38 @@ it("watches time on the clock it is given", async () => {
   await clock.advance(2500);
   expect((await gateway.report("llama", null)).atMs).toBe(2500);
 });
+
+it("holds requests for an endpoint that it only knows, and refuses those for one that it was told to forget", async () => {
+  const { url } = await upstream(unary);
+  const gateway = await gatewayWith({ adminPort: 0, informed: () => false });
+  const admin = adminDoor(gateway.adminUrl as string, { token: null, clock: realClock() });
+  expect((await fetch(`${gateway.adminUrl}/readyz`)).status).toBe(503);
+  gateway.know(endpoint);
+  expect((await fetch(`${gateway.adminUrl}/readyz`)).status).toBe(200);
+  const held = post(gateway);
+  await until(async () => (await totalsOf(gateway)).held === 1);
+  // Known anew, it keeps its routes.
+  await gateway.setRoutes(endpoint, ready(url));
+  gateway.know({ ...endpoint, limits: { ...limits, maxHeld: 3 } });
+  expect((await held).status).toBe(200);
+  expect((await post(gateway)).status).toBe(200);
+  await admin.forget("llama");
+  const refused = await post(gateway);
+  expect([refused.status, ((await refused.json()) as { error: { code: string } }).error.code]).toEqual([404, "model_not_found"]);
+  await expect(admin.forget("never heard of")).resolves.toBeUndefined();
+});
+
+it("lets a stream that runs finish when its endpoint is forgotten", async () => {
+  let finish = () => {};
+  const { url } = await upstream((_, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write('data: {"choices":[{"delta":{"content":"a"}}]}\n\n');
+    finish = () => response.end("data: [DONE]\n\n");
+  });
+  const gateway = await gatewayWith();
+  await gateway.setRoutes(endpoint, ready(url));
+  const answer = await post(gateway, chat({ stream: true }));
+  await gateway.forget("llama");
+  finish();
+  expect(await answer.text()).toContain("[DONE]");
+});

@@ -43,6 +43,11 @@ export interface Platform {
   drained(replica: string): void;
   /** Calls back when a replica changed state or stage. @returns a function that ends it. */
   onChange(listener: () => void): () => void;
+  /**
+   * Nobody controls it from now on: replicas that drain serve again, and counts stay as they are. Absent where nothing has to be undone.
+   * @throws TidegateError as `scale`
+   */
+  letGo?(): Promise<void>;
   /** `leave`: replicas go on running and are adopted at the next start; `end`: they are drained and ended. */
   close(how: "leave" | "end"): Promise<void>;
 }

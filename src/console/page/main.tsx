@@ -50,7 +50,19 @@ const colour = {
 function App() {
   const now = view.value;
   const shown = endpoint.value;
-  if (now === null || shown === null) return <p class="wait">Waiting for the controller…</p>;
+  if (now === null) return <p class="wait">Waiting for the controller…</p>;
+  if (shown === null)
+    return (
+      <p class="wait">
+        No endpoint is controlled yet.
+        {now.waiting.map(({ name, text }) => (
+          <span key={name}>
+            <br />
+            {name}: {text}
+          </span>
+        ))}
+      </p>
+    );
   return (
     <>
       <header>

@@ -91,6 +91,9 @@ export async function kubernetesPlatform(endpoint: Endpoint, context: PlatformCo
     drained(replica) {
       for (const pool of pools.values()) if (pool.drained(replica)) return;
     },
+    async letGo() {
+      for (const pool of pools.values()) await pool.takeBack();
+    },
     onChange(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);

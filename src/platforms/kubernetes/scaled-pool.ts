@@ -59,6 +59,8 @@ export interface ScaledPool {
   scale(replicas: number, drain: readonly string[]): Promise<Outcome["result"]>;
   /** Whether it knows the replica. */
   drained(replica: string): boolean;
+  /** Every pod that drains or was let go serves again, and the scale stays as it is. */
+  takeBack(): Promise<void>;
   close(): void;
 }
 
@@ -573,6 +575,12 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
         .finally(() => lettingGo.delete(uid));
       return true;
     },
+    takeBack: () =>
+      inTurn(async () => {
+        for (const pod of pods()) if (isHeld(pod) || isReleased(pod)) await mark(pod, "none");
+        owed = 0;
+        await gates();
+      }),
     close() {
       closed = true;
       cancelTick();

@@ -434,3 +434,36 @@ it("tries again where a target is not there yet, says so, and writes no more tha
   expect((await readOwn(plane(), document)).metadata["resourceVersion"]).toBe(version);
   await remove(document);
 });
+
+it("gives replicas back that were draining when their Endpoint is deleted: they serve, and the count is as it was", async () => {
+  await applyWorkload(plane(), "left", { replicas: 3 });
+  const document = bothNamed("left", 3);
+  await apply(document);
+  const { loop } = await control("default");
+  await waitFor(
+    "its replicas",
+    () => statusOf(document),
+    ({ replicas }) => replicas?.ready === 3,
+  );
+  // Nobody says that nothing is in flight, so the drain goes on.
+  await apply(bothNamed("left", 1));
+  await waitFor(
+    "the drain",
+    () => statusOf(document),
+    ({ replicas }) => replicas?.draining === 2,
+  );
+  await remove(document);
+  await waitFor(
+    "it is let go",
+    () => loop.controller.view().endpoints.length,
+    (count) => count === 0,
+  );
+  const { items } = await plane().admin.ask<{ items: { metadata: { annotations?: Record<string, string> } }[] }>({
+    path: "/api/v1/namespaces/default/pods",
+    query: { labelSelector: "app=left" },
+  });
+  expect(items).toHaveLength(3);
+  for (const { metadata } of items)
+    expect(Object.keys(metadata.annotations ?? {}).filter((key) => key.startsWith("tidegate.dev/"))).toEqual([]);
+  expect(await scaleOf(plane(), "left")).toBe(3);
+});
