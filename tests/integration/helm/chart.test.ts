@@ -1,5 +1,7 @@
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { chart, helm, type Manifest, one, set, template, valuesSets } from "./helm.ts";
 import { mayConnect, type Side } from "./network.ts";
@@ -160,4 +162,31 @@ it("opens what the parts need between them, and nothing else", () => {
   ];
   expect(yes.filter(([, from, to, port]) => !open(from, to, port)).map(([what]) => what)).toEqual([]);
   expect(no.filter(([, from, to, port]) => open(from, to, port)).map(([what]) => what)).toEqual([]);
+});
+
+it.each([
+  ["cert-manager's own issuer", {}],
+  ["an issuer of yours", { "bridge.tls.certManager.issuerRef": { name: "company", kind: "ClusterIssuer", group: "cert-manager.io" } }],
+])("makes objects for Prometheus Operator and cert-manager as their definitions have them: %s", (_what, values) => {
+  const folder = process.env["TIDEGATE_MODELS"] as string;
+  const all = { "monitoring.prometheusRule.extraGroups": [{ name: "mine", rules: [{ alert: "A", expr: "up == 0", for: "1m" }] }] };
+  const relabel = { "monitoring.serviceMonitor.relabelings": [{ targetLabel: "cluster", replacement: "a" }] };
+  const manifests = template("--values", join(chart, "ci", "operators-values.yaml"), ...set({ ...all, ...relabel, ...values }));
+  const modules: Readonly<Record<string, string>> = {
+    ServiceMonitor: "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor",
+    PrometheusRule: "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule",
+    Certificate: "@kubernetes-models/cert-manager/cert-manager.io/v1/Certificate",
+    Issuer: "@kubernetes-models/cert-manager/cert-manager.io/v1/Issuer",
+  };
+  const theirs = manifests.filter(({ kind }) => kind in modules);
+  expect(theirs.length).toBe("bridge.tls.certManager.issuerRef" in values ? 3 : 4);
+  // The compiler refuses unknown keys in a literal; the models' own check refuses values.
+  const imports = Object.entries(modules).map(([kind, from]) => `import { ${kind} } from "${from}";`);
+  const checks = theirs.map(({ apiVersion: _version, kind, ...rest }) => `new ${kind}(${JSON.stringify(rest)}).validate();`);
+  writeFileSync(join(folder, "check.ts"), [...imports, ...checks, ""].join("\n"));
+  const tsc = fileURLToPath(new URL("../../../node_modules/.bin/tsc", import.meta.url));
+  const flags = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2024", "--module", "preserve", "--types", "", "check.ts"];
+  expect(spawnSync(tsc, flags, { cwd: folder, encoding: "utf8" }).stdout).toBe("");
+  const run = spawnSync(process.execPath, ["check.ts"], { cwd: folder, encoding: "utf8" });
+  expect({ status: run.status, stderr: run.stderr }).toEqual({ status: 0, stderr: "" });
 });
