@@ -20,6 +20,7 @@ const rooms = [
   ["gateway", "world"],
   ["controller", "world"],
   ["bridge", "world"],
+  ["shadow", "world"],
   ["load", "world"],
   ["console", "face"],
   ["report", "face"],

@@ -25,7 +25,7 @@ export default defineConfig({
     sidebar: [
       { text: "Start", items: [{ text: "What it is", link: "/" }, ...those(["config", "signals", "policy", "dialects"])] },
       { text: "Try before you run", items: those(["simulate", "tune", "calibrate", "benchmarks"]) },
-      { text: "On Kubernetes", items: those(["install", "kubernetes", "serving-platforms", "bridge"]) },
+      { text: "On Kubernetes", items: those(["install", "kubernetes", "serving-platforms", "shadow", "bridge"]) },
       { text: "How others decide", collapsed: true, items: pages("dialects") },
       { text: "Inside", items: those(["architecture", "dependencies"]) },
       { text: "Decisions", collapsed: true, items: pages("decisions") },

@@ -15,6 +15,7 @@ import { gatewayCommand } from "./gateway.ts";
 import { importCommand } from "./import.ts";
 import { loadCommand } from "./load.ts";
 import { replayCommand } from "./replay.ts";
+import { shadowCommand } from "./shadow.ts";
 import { simulateCommand } from "./simulate.ts";
 import { topCommand } from "./top.ts";
 import { traceCommand } from "./trace.ts";
@@ -59,6 +60,7 @@ for (const command of [
   controllerCommand(),
   bridgeCommand(),
   crdCommand(),
+  shadowCommand(),
   engineCommand(),
   loadCommand(),
   traceCommand(),

@@ -146,7 +146,8 @@ function commandFlag({ platform }: Endpoint, flag: string): string | undefined {
   return at < 0 ? undefined : platform.command[at + 1];
 }
 
-function profileOf(endpoint: Endpoint, pool: Pool, flags: SimulateFlags): EngineProfile {
+/** How fast a replica is: as flags say, else as the endpoint's model, GPU and tensor parallelism tell. @throws TidegateError `engine/profile` */
+export function profileOf(endpoint: Endpoint, pool: Pool, flags: Pick<SimulateFlags, "profile" | "gpu">): EngineProfile {
   const gpu = flags.gpu ?? commandFlag(endpoint, "--gpu") ?? (Object.hasOwn(GPUS, pool.gpu.toLowerCase()) ? pool.gpu : undefined);
   const named = flags.profile ?? commandFlag(endpoint, "--profile");
   if (named !== undefined && isProfileFile(named)) return readProfile(named);

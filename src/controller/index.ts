@@ -5,6 +5,8 @@ export { type Controller, type ControllerConfig, type ControllerOptions, platfor
 export { followerHandler } from "./follower.ts";
 export { joinElection, type Leadership, type LeadershipOptions } from "./leadership.ts";
 export { type Turn, type Turns, type TurnsOptions, takeTurns } from "./leadership-turn.ts";
-export type { Runner } from "./runner.ts";
-export type { Loop, Order, StepInput, StepResult } from "./step.ts";
+export { createMetrics, type Metrics } from "./metrics.ts";
+export { type Runner, startRunner } from "./runner.ts";
+export { createSampleStore, type SampleStore } from "./samples.ts";
+export { createLoop, type Loop, type Order, type StepInput, type StepResult } from "./step.ts";
 export type { ColdStart, ControllerView, DecisionLine, DesiredAnswer, EndpointView, Point, ReplicaLine, SignalsAnswer } from "./view.ts";

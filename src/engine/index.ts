@@ -25,6 +25,7 @@ export {
   type Derived,
   derive,
   type EngineReport,
+  engineOfPage,
   foldGpus,
   type GpuDevice,
   type GpuReport,

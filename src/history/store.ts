@@ -34,7 +34,22 @@ export type Entry =
   | { readonly kind: "action"; readonly atMs: Ms; readonly action: Action }
   /** The policy's state after all that came before: a replay may begin here, and is checked here. */
   | { readonly kind: "snapshot"; readonly atMs: Ms; readonly endpoint: Endpoint; readonly state: Json }
-  | { readonly kind: "note"; readonly atMs: Ms; readonly code: string; readonly text: string };
+  | { readonly kind: "note"; readonly atMs: Ms; readonly code: string; readonly text: string }
+  /** What the autoscaler that really acts says of itself, while we only watch. */
+  | ({ readonly kind: "autoscaler"; readonly atMs: Ms } & AutoscalerStatus);
+
+/** Another system's own words about its count; null where it says nothing. */
+export interface AutoscalerStatus {
+  /** Kind and name, such as `HorizontalPodAutoscaler llm`. */
+  readonly by: string;
+  readonly current: number | null;
+  readonly desired: number | null;
+  /** When it last changed the count. */
+  readonly scaledAtMs: Ms | null;
+  readonly conditions: readonly { readonly type: string; readonly status: string; readonly reason: string; readonly message: string }[];
+  /** What it read, as it states it. */
+  readonly metrics: Json;
+}
 
 export interface Saved {
   /** What the state belongs to; a state of another policy or spec is not resumed. */

@@ -1,14 +1,24 @@
 import type { Slot } from "../model/index.ts";
 import type { RecordedStretch } from "../traces/index.ts";
+import { engineTraffic } from "./engine-traffic.ts";
 import type { Entry } from "./store.ts";
 
 /**
- * The traffic that an endpoint's Observations hold, second by second, as `resample` takes it. Only where a gateway of ours was in the
- * path; a stretch without records (a pause, a gap after a full disk) is a stretch without requests. An answer's length is known when
+ * The traffic that an endpoint's Observations hold, second by second, as `resample` takes it. Where no gateway of ours was in the path,
+ * what engines' counters tell (`engineTraffic`). A stretch without records (a pause, a gap after a full disk) is a stretch without requests. An answer's length is known when
  * it ends, so each class and prompt-length band has the mean of all its answers; bands without any have the mean of all.
- * @param entries gives the same entries each time it is called: they are read twice
+ * @param entries gives the same entries each time it is called: they are read two or three times
  */
 export function* recordedTraffic(entries: () => Iterable<Entry>): Generator<RecordedStretch> {
+  let hasLedger = false;
+  for (const entry of entries()) {
+    hasLedger = entry.kind === "decision" && entry.observation.slots !== null;
+    if (hasLedger) break;
+  }
+  if (!hasLedger) {
+    yield* engineTraffic(entries()).filter(({ requests }, at) => at === 0 || requests > 0);
+    return;
+  }
   const ended = new Map<string, { requests: number; tokens: number }>();
   const everything = "";
   for (const slot of slotsOf(entries())) {

@@ -61,3 +61,19 @@ export function quantileOf(histogram: Histogram, q: number): number | null {
   }
   return bounds.at(-1) ?? null;
 }
+
+/** Share of the observations that are at most `bound`, linear inside the bucket that holds it; null of none. */
+export function shareWithin(histogram: Histogram, bound: number): number | null {
+  const { bounds, counts } = histogram;
+  const total = countOf(histogram);
+  if (!(total > 0)) return null;
+  let below = 0;
+  for (const [at, upper] of bounds.entries()) {
+    const inside = counts[at] as number;
+    const lower = at === 0 ? Math.min(0, upper) : (bounds[at - 1] as number);
+    if (bound < upper) return (below + inside * Math.max(0, (bound - lower) / (upper - lower))) / total;
+    below += inside;
+  }
+  // Of the open bucket nothing is known but that it is above its bound.
+  return below / total;
+}

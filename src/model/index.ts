@@ -28,7 +28,7 @@ export {
   type Target,
 } from "./endpoint.ts";
 export { type ErrorCode, messageOf, TidegateError } from "./error.ts";
-export { addHistograms, countOf, mergeHistograms, quantileOf, sameBounds } from "./histogram.ts";
+export { addHistograms, countOf, mergeHistograms, quantileOf, sameBounds, shareWithin } from "./histogram.ts";
 export type { Log } from "./log.ts";
 export { type Cause, type Observation, PROMPT_BANDS, promptBand, type Slot } from "./observation.ts";
 export { coldStartMs, type Pool, type PoolStatus, type Replica, type ReplicaState, STAGES, type Stage, stageDurations } from "./replica.ts";

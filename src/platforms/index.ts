@@ -2,9 +2,11 @@
 export { createPlatform, type PlatformOptions } from "./create-platform.ts";
 export {
   type ConnectOptions,
+  conditionOf,
   connectKubernetes,
   type Follow,
   type FollowOptions,
+  findScale,
   follow,
   isStatus,
   type KubernetesApi,
@@ -12,6 +14,11 @@ export {
   type KubernetesList,
   type KubernetesObject,
   serverSkewMs,
+  kubernetesPlatform,
+  type Pod,
+  readScale,
+  timeOf,
+  urlOf,
 } from "./kubernetes/index.ts";
 export type { Platform, PlatformContext, PlatformFactory, PlatformReplica, PlatformStatus, PoolAbout } from "./platform.ts";
 export { endLeftovers } from "./process/leftovers.ts";

@@ -6,7 +6,7 @@ import { clock } from "./words.ts";
 const size = { width: 560, height: 190, left: 34, right: 10, top: 10, bottom: 40 };
 
 /** Replicas against demand over time, with the moments of change below; `top` is shared, so that charts beside each other compare. */
-export function courseChart(scenario: string, standing: Standing, course: Course, top: number): Html {
+export function courseChart(scenario: string, standing: Pick<Standing, "policy" | "changes">, course: Course, top: number): Html {
   const { width, height, left, right, bottom } = size;
   const fromMs = course.atMs[0] ?? 0;
   const endMs = (course.atMs.at(-1) ?? 0) + course.stepMs;

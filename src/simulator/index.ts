@@ -27,6 +27,7 @@ export {
   describeScenario,
   type Estimate,
   endpointOf,
+  estimate,
   FIGURE_NAMES,
   FIGURES,
   type FigureName,

@@ -14,6 +14,8 @@ export interface RecordedStretch {
   readonly promptTokens: RecordedSizes;
   readonly outputTokens: RecordedSizes;
   readonly class?: string;
+  /** Of each prompt, what the prefix cache held. */
+  readonly prefixHitShare?: number;
 }
 
 /**
@@ -37,11 +39,15 @@ export function* resample(stretches: Iterable<RecordedStretch>, seed: number): G
     }
     const count = Math.floor(stretch.requests) + (counts() < stretch.requests % 1 ? 1 : 0);
     for (let at = 0; at < count; at++) {
+      const arrivalMs = Math.round((stretch.atMs - startMs + times() * stretch.durationMs) * 1000) / 1000;
+      const promptTokens = draw(stretch.promptTokens, sizes, 0);
+      const prefixHitTokens = Math.floor(promptTokens * (stretch.prefixHitShare ?? 0));
       open.push({
-        arrivalMs: Math.round((stretch.atMs - startMs + times() * stretch.durationMs) * 1000) / 1000,
-        promptTokens: draw(stretch.promptTokens, sizes, 0),
+        arrivalMs,
+        promptTokens,
         outputTokens: draw(stretch.outputTokens, sizes, 1),
         ...(stretch.class === undefined || stretch.class === "" ? {} : { class: stretch.class }),
+        ...(prefixHitTokens > 0 ? { prefixHitTokens } : {}),
       });
     }
   }

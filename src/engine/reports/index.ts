@@ -4,3 +4,4 @@ export { type CounterReading, type CumulativeHistogram, type EngineReport, parse
 export { type PageSample, parseExposition } from "./exposition.ts";
 export { foldGpus, type GpuDevice, type GpuReport, parseGpuPage } from "./gpu-page.ts";
 export { signalOfMetric } from "./signal-of.ts";
+export { engineOfPage } from "./tables.ts";

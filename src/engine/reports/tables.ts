@@ -244,9 +244,15 @@ export const ENGINE_TABLES: readonly Table[] = [...new Set(Object.values(tables)
 export function tableOf(kind: EngineKind, text = ""): Table | null {
   if (kind === "ollama") return null;
   if (kind !== "other") return tables[kind];
+  const found = engineOfPage(text);
+  return found === null ? null : tables[found];
+}
+
+/** Whose metrics page it is, by its names' prefixes; null: no engine's that we know. */
+export function engineOfPage(text: string): keyof typeof tables | null {
   const name = /^(?:ray_)?(vllm|sglang|tgi|trtllm|llamacpp|lmdeploy)[:_]|^(nv)_(?:trt_llm|inference)_/m.exec(text);
   if (name === null) return null;
-  return name[2] === "nv" ? triton : tables[name[1] as keyof typeof tables];
+  return name[2] === "nv" ? "triton" : (name[1] as keyof typeof tables);
 }
 
 /** Names of everything that a table reads, as they may be on the wire behind the prefix. */

@@ -9,6 +9,7 @@ export interface ApiRequest {
   readonly body?: unknown;
   /** Of a PATCH; without it a JSON merge patch. */
   readonly contentType?: string;
+  /** `text/plain`: the answer is given as the text that it is; JSON otherwise. */
   readonly accept?: string;
   readonly signal?: AbortSignal;
 }

@@ -137,7 +137,8 @@ function httpApi(
     try {
       const response = await send(request, agents.ask, signal);
       if ((response.statusCode ?? 0) >= 400) throw await refusal(request, response);
-      return JSON.parse(await textOf(response)) as Answer;
+      const text = await textOf(response);
+      return (request.accept === "text/plain" ? text : JSON.parse(text)) as Answer;
     } catch (error) {
       if (request.signal?.aborted) throw request.signal.reason;
       throw unreachable(request, limit.aborted ? new Error(`no answer within ${askTimeoutMs} ms`) : error);

@@ -6,7 +6,7 @@ const clock = (ms) => {
   return `${all >= 86400 ? `${Math.floor(all / 86400)} d ` : ""}${two(Math.floor(all / 3600) % 24)}:${two(Math.floor(all / 60) % 60)}`;
 };
 
-for (const chart of document.querySelectorAll("svg.course")) {
+for (const chart of document.querySelectorAll("svg[data-course]")) {
   const { atMs, left, right, columns } = JSON.parse(chart.dataset.course);
   const cross = chart.querySelector(".cross");
   chart.addEventListener("pointermove", (event) => {
