@@ -157,7 +157,7 @@ async function watch(files: readonly string[], flags: WatchFlags): Promise<numbe
       closers.push(() => api.close());
       const own = process.env["POD_NAMESPACE"] || api.namespace || "default";
       const namespaces = flags.allNamespaces ? null : flags.namespace.length > 0 ? [...new Set(flags.namespace)] : [own];
-      shadow = await shadowCluster({ ...common, ...at, api, namespaces, terms: await termsOf(flags), via: flags.via ?? null });
+      shadow = await shadowCluster({ ...common, api, namespaces, terms: await termsOf(flags), via: flags.via ?? null });
     }
     closers.push(() => shadow.close());
     if (flags.adminPort !== undefined) closers.push(await serve(shadow, flags));

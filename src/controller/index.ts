@@ -6,6 +6,7 @@ export { followerHandler } from "./follower.ts";
 export { joinElection, type Leadership, type LeadershipOptions } from "./leadership.ts";
 export { type Turn, type Turns, type TurnsOptions, takeTurns } from "./leadership-turn.ts";
 export { createMetrics, type Metrics } from "./metrics.ts";
+export { createQuota } from "./quota.ts";
 export { type Runner, startRunner } from "./runner.ts";
 export { createSampleStore, type SampleStore } from "./samples.ts";
 export { createLoop, type Loop, type Order, type StepInput, type StepResult } from "./step.ts";

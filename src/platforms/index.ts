@@ -6,7 +6,6 @@ export {
   connectKubernetes,
   type Follow,
   type FollowOptions,
-  findScale,
   follow,
   isStatus,
   type KubernetesApi,
@@ -15,8 +14,8 @@ export {
   type KubernetesObject,
   serverSkewMs,
   kubernetesPlatform,
+  openTarget,
   type Pod,
-  readScale,
   timeOf,
   urlOf,
 } from "./kubernetes/index.ts";

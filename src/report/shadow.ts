@@ -62,7 +62,7 @@ function figures({ name, measured, simulated }: ShadowReport): Html {
       html`<tr><th scope="row">${CONTENDERS[contender]}</th><td>${estimateText(of.gpuHours, 2)}</td><td>${estimateText(of.cost, 2)}</td><td>${estimateText(of.attainment, 2, 100, " %")}</td><td>${timeText(of.ttftP95Ms.mean)}</td><td>${timeText(of.tpotP95Ms.mean)}</td><td>${of.readyMean.mean?.toFixed(2) ?? "–"}</td><td>${of.scaleEvents.mean?.toFixed(1) ?? "–"}</td></tr>`,
   );
   const difference = simulated?.difference;
-  return html`<div class="scroll"><table><caption>What ${name} cost, and would have cost</caption><thead><tr>${["", "GPU-hours", "Cost", "Within the objective", "TTFT p95", "TPOT p95", "Ready", "Changes"].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead><tbody>
+  return html`<div class="scroll figures"><table><caption>What ${name} cost, and would have cost</caption><thead><tr>${["", "GPU-hours", "Cost", "Within the objective", "TTFT p95", "TPOT p95", "Ready", "Changes"].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead><tbody>
 <tr><th scope="row">theirs, measured</th><td>${measured.gpuHours.toFixed(2)}</td><td>${measured.cost.toFixed(2)}</td><td>${range === null ? "–" : `${percent(range.least)} to ${percent(range.most)}`}</td><td>${timeText(measured.ttft?.p95Ms ?? null)}</td><td>${timeText(measured.tpot?.p95Ms ?? null)}</td><td>${measured.readyMean.toFixed(2)}</td><td>${measured.ups + measured.downs}</td></tr>
 ${simulatedRows}
 ${
@@ -185,7 +185,7 @@ function checks({ checks: all }: ShadowReport): Html {
   const form = (unit: (typeof all)[number]["unit"], value: number) =>
     unit === "ms" ? timeText(value) : unit === "share" ? percent(value) : value.toFixed(2);
   return html`<h3>How near the simulation of what they did is to what was measured</h3>
-<div class="scroll"><table><caption>Measured against simulated</caption><thead><tr>${["", "Measured", "Simulated", ""].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead><tbody>
+<div class="scroll figures"><table><caption>Measured against simulated</caption><thead><tr>${["", "Measured", "Simulated", ""].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead><tbody>
 ${all.map(
   ({ what, unit, measured, simulated, isNear }) =>
     html`<tr><th scope="row">${what}</th><td>${typeof measured === "number" ? form(unit, measured) : `${form(unit, measured.least)} to ${form(unit, measured.most)}`}</td><td>${unit === "ms" ? timeText(simulated.mean) : unit === "share" ? estimateText(simulated, 2, 100, " %") : estimateText(simulated, 2)}</td><td class="${isNear ? "met" : "missed"}">${isNear ? "near" : "off"}</td></tr>`,

@@ -21,13 +21,7 @@ export const theirName = (name: string, kind: string): string => `${name}@${kind
  * The Endpoint that an autoscaler's target comes to. Both never act (`dryRun`).
  * @throws TidegateError `config/invalid` of terms that mean nothing
  */
-export function pairOf(
-  name: string,
-  found: Autoscaler,
-  engine: FoundEngine,
-  terms: Terms,
-  at: { kubeconfig: string | null; context: string | null },
-): Pair {
+export function pairOf(name: string, found: Autoscaler, engine: FoundEngine, terms: Terms): Pair {
   const rules = rulesOf(found);
   const prometheus =
     terms.prometheusUrl === undefined || rules.queries.length === 0
@@ -45,8 +39,6 @@ export function pairOf(
       target: found.target,
       namespace: found.namespace,
       ...(terms.port === undefined ? {} : { port: terms.port }),
-      ...(at.kubeconfig === null ? {} : { kubeconfig: at.kubeconfig }),
-      ...(at.context === null ? {} : { context: at.context }),
     },
     objective: {
       ...(terms.attainment === undefined ? {} : { attainment: terms.attainment }),

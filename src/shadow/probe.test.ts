@@ -58,7 +58,7 @@ function ask({
       return given(proxy);
     },
   } as unknown as KubernetesApi;
-  return probe(autoscaler, { api, via: via ?? null, port: undefined, readDirectly: () => given(direct) });
+  return probe(autoscaler, { api, via: via ?? null, port: undefined, log: () => {}, readDirectly: () => given(direct) });
 }
 
 const refused = new TidegateError("signal/unreachable", "answered 404");

@@ -1,17 +1,8 @@
 import { ENGINE_DEFAULTS } from "../config/index.ts";
 import { engineOfPage } from "../engine/index.ts";
 import { fetchText } from "../http/index.ts";
-import { type EngineKind, messageOf, TidegateError } from "../model/index.ts";
-import {
-  conditionOf,
-  findScale,
-  isStatus,
-  type KubernetesApi,
-  type KubernetesList,
-  type Pod,
-  readScale,
-  urlOf,
-} from "../platforms/index.ts";
+import { type EngineKind, type Log, messageOf, TidegateError } from "../model/index.ts";
+import { conditionOf, isStatus, type KubernetesApi, type KubernetesList, openTarget, type Pod, urlOf } from "../platforms/index.ts";
 import type { ReadPage } from "../signals/index.ts";
 import type { Autoscaler, FoundEngine, Via } from "./words.ts";
 
@@ -25,6 +16,7 @@ export interface ProbeOptions {
   /** null: at the pods' own addresses, and where those do not answer through the API server. */
   readonly via: Via | null;
   readonly port: number | string | undefined;
+  readonly log: Log;
   /** For tests. */
   readonly readDirectly?: ReadPage;
 }
@@ -41,8 +33,8 @@ export async function probe({ target, namespace }: Autoscaler, options: ProbeOpt
   const { api } = options;
   let pods: readonly Pod[];
   try {
-    const { scale } = await findScale(api, target, namespace);
-    const { selector } = await readScale(api, scale);
+    const opened = await openTarget(target, { api, namespace, log: options.log });
+    const { selector } = await opened.read();
     if (selector === null) return { kind: "never", reason: `the scale of ${target.kind} ${target.name} names no pods` };
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
     pods = (await api.ask<KubernetesList<Pod>>({ path, query: { labelSelector: selector, limit: 50 } })).items;

@@ -43,8 +43,6 @@ export interface ClusterOptions extends Common {
   readonly terms: Terms;
   /** null: whatever works. */
   readonly via: Via | null;
-  readonly kubeconfig: string | null;
-  readonly context: string | null;
   /** For tests. */
   readonly readDirectly?: ReadPage;
 }
@@ -126,7 +124,7 @@ export async function shadowCluster(options: ClusterOptions): Promise<Shadow> {
     const { autoscaler } = candidate;
     try {
       const found = await probe(autoscaler, {
-        ...{ api, via: options.via, port: options.terms.port },
+        ...{ api, log, via: options.via, port: options.terms.port },
         ...(options.readDirectly === undefined ? {} : { readDirectly: options.readDirectly }),
       });
       if (closed || candidate.autoscaler.version !== autoscaler.version) return;
@@ -148,12 +146,11 @@ export async function shadowCluster(options: ClusterOptions): Promise<Shadow> {
   }
 
   async function watchOf(autoscaler: Autoscaler, engine: FoundEngine): Promise<Watch> {
-    const { kubeconfig, context, terms } = options;
     const name = nameOf(autoscaler);
-    const pair = pairOf(name, autoscaler, engine, terms, { kubeconfig, context });
+    const pair = pairOf(name, autoscaler, engine, options.terms);
     // What it says of other writers is for those who would write.
     const quiet: Log = (level, message, fields) => log(level === "warn" ? "info" : level, message, fields);
-    const platform = await kubernetesPlatform(pair.ours, { stateFolder: "", clock, log: quiet, mayAct: () => false }, api);
+    const platform = await kubernetesPlatform(pair.ours, { stateFolder: "", clock, log: quiet, mayAct: () => false, cluster: api });
     let pods: PlatformStatus["replicas"] = [];
     const looked = {
       ...platform,

@@ -1,4 +1,4 @@
-import { type EndpointView, type Metrics, type Point, type Runner, startRunner } from "../controller/index.ts";
+import { createQuota, type EndpointView, type Metrics, type Point, type Runner, startRunner } from "../controller/index.ts";
 import type { AutoscalerStatus, History } from "../history/index.ts";
 import { type Clock, type Endpoint, type Log, type Ms, messageOf, type Series, TidegateError } from "../model/index.ts";
 import type { Platform, PlatformStatus } from "../platforms/index.ts";
@@ -107,7 +107,7 @@ export function startWatch(options: WatchOptions): Watch {
     }
   }
   const runner: Runner = startRunner({
-    ...{ endpoint: ours, policy, platform, collector, doors: [], history, clock, metrics, log: options.log, quota: null },
+    ...{ endpoint: ours, policy, platform, collector, doors: [], history, clock, metrics, log: options.log, quota: createQuota(() => {}) },
     onLook() {
       const nowMs = clock.now();
       tried(() => {

@@ -5,6 +5,5 @@ export { type Follow, type FollowOptions, follow } from "./follow.ts";
 export { kubernetesPlatform } from "./kubernetes-platform.ts";
 export { serverSkewMs } from "./server-time.ts";
 export { conditionOf, type KubernetesList, type KubernetesObject, type Pod, timeOf } from "./objects.ts";
-export { findScale } from "./resource.ts";
-export { readScale } from "./scale-client.ts";
+export { openTarget } from "./targets/index.ts";
 export { urlOf } from "./url.ts";
