@@ -12,10 +12,10 @@ export {
   KubernetesError,
   type KubernetesList,
   type KubernetesObject,
-  serverSkewMs,
   kubernetesPlatform,
   openTarget,
   type Pod,
+  serverSkewMs,
   timeOf,
   urlOf,
 } from "./kubernetes/index.ts";
