@@ -601,3 +601,27 @@ it("refuses a second Fleet", () => {
     't.yaml:18:19 document 3 metadata.name: is a second Fleet beside lab (value "other"); keep one: a process has one budget',
   ]);
 });
+
+it("binds a PodAutoscaler of AIBrix to the Endpoint of its role", () => {
+  const storm = "apiVersion: orchestration.aibrix.ai/v1alpha1, kind: StormService, name: pd";
+  const of = (role: string) => `{ kind: kubernetes, target: { ${storm}, part: ${role} } }`;
+  const autoscaler = (role: string) => `apiVersion: autoscaling.aibrix.ai/v1alpha1
+kind: PodAutoscaler
+metadata: { name: ${role}, namespace: default }
+spec:
+  scaleTargetRef: { ${storm} }
+  subTargetSelector: { roleName: ${role} }
+  scalingStrategy: APA
+  minReplicas: 1
+  maxReplicas: 3
+  metricsSources: [{ metricSourceType: pod, protocolType: http, port: "8000", path: metrics, targetMetric: kv_used, targetValue: "0.5" }]
+`;
+  const roles = ["prefill", "decode"];
+  const endpoints = roles.map((role) => endpoint({ model: role, policy: undefined, replicas: undefined, platform: of(role) }, role));
+  const { issues, endpoints: bound } = check([...endpoints, ...roles.map(autoscaler)].join("---\n"));
+  expect(issues).toEqual([]);
+  expect(bound.map(({ name, policy }) => [name, "manifest" in policy && policy.manifest.name])).toEqual([
+    ["prefill", "prefill"],
+    ["decode", "decode"],
+  ]);
+});

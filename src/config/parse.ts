@@ -276,11 +276,13 @@ function refersTo({ target }: StatedManifest, document: EndpointDocument): boole
     target !== null &&
     (target.apiVersion === "" || target.apiVersion === own.apiVersion) &&
     own.kind === target.kind &&
-    own.name === target.name
+    own.name === target.name &&
+    (target.part === undefined || target.part === own.part)
   );
 }
 
-const describeTarget = ({ apiVersion, kind, name }: Target): string => `${apiVersion === "" ? "" : `${apiVersion} `}${kind} ${name}`;
+const describeTarget = ({ apiVersion, kind, name, part }: Target): string =>
+  `${apiVersion === "" ? "" : `${apiVersion} `}${kind} ${name}${part === undefined ? "" : `, part ${part}`}`;
 
 function unbound(document: EndpointDocument, candidates: readonly StatedManifest[], manifests: readonly StatedManifest[]): Remark {
   const target = targetOf(document);

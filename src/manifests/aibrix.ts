@@ -101,6 +101,7 @@ function read(document: unknown): ReadManifest {
   const issues = [...wrong, ...check(value), ...(kept[PROFILES_ANNOTATION] === undefined ? [] : checkOptimized(value))];
   if (issues.length > 0) return { issues };
   const { apiVersion = "", kind, name } = value.scaleTargetRef;
+  const part = value.subTargetSelector?.roleName ?? "";
   return {
     manifest: {
       ...named(metadata),
@@ -108,7 +109,7 @@ function read(document: unknown): ReadManifest {
       // Only JSON comes through the schema.
       spec: value as unknown as { readonly [key: string]: Json | undefined },
     },
-    target: { apiVersion, kind, name },
+    target: { apiVersion, kind, name, ...(part === "" ? {} : { part }) },
   };
 }
 
@@ -319,7 +320,11 @@ function fromIntent({ name, namespace, target, min, max, rules, tolerance, scale
       kind: KIND,
       metadata: { name, namespace, annotations },
       spec: {
-        scaleTargetRef: target === null ? { apiVersion: "apps/v1", kind: "Deployment", name } : { ...target },
+        scaleTargetRef:
+          target === null
+            ? { apiVersion: "apps/v1", kind: "Deployment", name }
+            : { apiVersion: target.apiVersion, kind: target.kind, name: target.name },
+        ...(target?.part === undefined ? {} : { subTargetSelector: { roleName: target.part } }),
         minReplicas: min,
         maxReplicas: Math.min(Math.max(1, max), MAX_INT32),
         metricsSources: sources,

@@ -1,4 +1,4 @@
-import type { Endpoint, ScalingRules, SignalsPolicySpec } from "../model/index.ts";
+import type { Endpoint, ScalingRules, SignalsPolicySpec, Target } from "../model/index.ts";
 import type { Intent, IntentRule, ManifestReader, Written } from "./reader.ts";
 
 /**
@@ -8,15 +8,23 @@ import type { Intent, IntentRule, ManifestReader, Written } from "./reader.ts";
  */
 export function exportPolicy(endpoint: Endpoint, from: ManifestReader | null, to: ManifestReader): Written {
   const { policy, platform } = endpoint;
+  const { target, lost: partLost } = targetFor(platform.target, to);
   if ("manifest" in policy && from !== null) {
-    if (policy.kind === to.dialect) return { document: to.write(policy.manifest, platform.target), lost: [] };
-    const { intent, lost } = from.intent(policy.manifest, platform.target);
+    if (policy.kind === to.dialect) return { document: to.write(policy.manifest, target), lost: [] };
+    const { intent, lost } = from.intent(policy.manifest, target);
     const written = to.fromIntent({ ...intent, rules: intent.rules.map((rule) => inSignals(endpoint, rule)) });
-    return { ...written, lost: [...lost, ...written.lost] };
+    return { ...written, lost: [...lost, ...partLost, ...written.lost] };
   }
   const { intent, lost } = ownIntent(endpoint);
-  const written = to.fromIntent(intent);
-  return { ...written, lost: [...lost, ...written.lost] };
+  const written = to.fromIntent({ ...intent, target });
+  return { ...written, lost: [...lost, ...partLost, ...written.lost] };
+}
+
+/** Only AIBrix can name a part, of its own StormService. */
+function targetFor(target: Target | null, to: ManifestReader): { readonly target: Target | null; readonly lost: readonly string[] } {
+  if (target?.part === undefined || (to.dialect === "aibrix" && target.kind === "StormService")) return { target, lost: [] };
+  const { part, ...whole } = target;
+  return { target: whole, lost: [`A scaleTargetRef names no part: ${part} of ${whole.kind} ${whole.name} is not said.`] };
 }
 
 /** What a rule reads, with the PromQL that the endpoint's config has for it. */
