@@ -37,7 +37,7 @@ export async function readChoice(text: string): Promise<PolicyChoice> {
   return { kind: "stated", contender: await fileContender(text) };
 }
 
-/** An Endpoint gives its policy, or the manifest beside it; a manifest alone stands for itself. */
+/** An Endpoint gives its policy, or the manifest beside it, and its gateway's settings; a manifest alone stands for itself. */
 async function fileContender(file: string): Promise<Contender> {
   const documents = await plainDocuments(readText(file, readFile));
   const name = (file.split("/").at(-1) ?? file).replace(/\.(ya?ml|json)$/, "");
@@ -45,7 +45,9 @@ async function fileContender(file: string): Promise<Contender> {
   const spec = endpoint === undefined ? undefined : (endpoint.value as { spec?: Record<string, unknown> }).spec;
   const metrics = spec?.["metrics"] as Contender["metrics"];
   const own = spec?.["policy"] as Contender["policy"] | undefined;
-  if (own !== undefined) return { name, policy: own, ...(metrics === undefined ? {} : { metrics }) };
+  const gateway = spec?.["gateway"] as Contender["gateway"] | undefined;
+  const atDoor = gateway === undefined ? {} : { gateway };
+  if (own !== undefined) return { name, policy: own, ...(metrics === undefined ? {} : { metrics }), ...atDoor };
   const manifests = documents.filter((document) => document !== endpoint && readerFor(document.value) !== undefined);
   const [manifest] = manifests;
   if (manifest === undefined || manifests.length > 1)
@@ -56,7 +58,7 @@ async function fileContender(file: string): Promise<Contender> {
         : `${file} holds ${manifests.length} manifests (${manifests.map(({ place }) => place).join(", ")}); keep one, and give the others as a --policy of their own`,
     );
   const { policy, found } = policyOf(manifest, metrics ?? {});
-  return { name, policy, metrics: { ...found, ...metrics } };
+  return { name, policy, metrics: { ...found, ...metrics }, ...atDoor };
 }
 
 const kindOf = (value: unknown) => (typeof value === "object" && value !== null ? (value as { kind?: unknown }).kind : undefined);

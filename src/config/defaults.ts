@@ -21,7 +21,15 @@ export const DEFAULTS = {
   emulated: { profile: "8B", coldStart: "20s", seed: 1 },
   prometheus: { timeout: "5s", insecureSkipVerify: false },
   signals: { scrapeInterval: "5s", staleAfter: "30s" },
-  gateway: { maxHeld: 1000, holdTimeout: "10m", upstreamTimeout: "10m", maxBody: "10MiB", attempts: 3 },
+  gateway: {
+    maxHeld: 1000,
+    holdTimeout: "10m",
+    upstreamTimeout: "10m",
+    maxBody: "10MiB",
+    attempts: 3,
+    order: "late-last",
+    oldestEvery: 10,
+  },
   dryRun: false,
   policy: {
     signals: { tolerance: 0.1, interval: "15s", zeroAfter: "never" },

@@ -102,6 +102,19 @@ export const limitsOf = ({ gateway }: EndpointSpecDocument): DoorLimits => ({
   upstreamTimeoutMs: gateway.upstreamTimeout,
   maxBodyBytes: gateway.maxBody,
   attempts: gateway.attempts,
+  order: {
+    kind: gateway.order,
+    perReplica:
+      gateway.perReplica === null
+        ? null
+        : {
+            maxInFlight: gateway.perReplica.requests,
+            maxPromptTokens: gateway.perReplica.promptTokens,
+            promptTokensPerSecond: gateway.perReplica.promptTokensPerSecond,
+          },
+    oldestEvery: gateway.oldestEvery,
+    classes: gateway.classes,
+  },
 });
 
 export const targetOf = (document: EndpointDocument): Target | null => document.spec.platform.target ?? null;

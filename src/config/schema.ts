@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { MANIFEST_KINDS } from "../manifests/index.ts";
-import { DIALECT_KINDS } from "../model/index.ts";
+import { CLASS_ORDERS, DIALECT_KINDS } from "../model/index.ts";
 import { DEFAULTS } from "./defaults.ts";
 import { bytes, duration, durationOrNever, portRange, share } from "./units.ts";
 
@@ -198,6 +198,31 @@ const gateway = z.strictObject({
     .describe("longest silence of a replica; a request queued in its engine is silent too"),
   maxBody: bytes.prefault(DEFAULTS.gateway.maxBody).describe("largest request body"),
   attempts: positive.default(DEFAULTS.gateway.attempts).describe("at all, on different replicas, while no byte of the answer has come"),
+  order: z
+    .enum(["late-last", "fifo"])
+    .default(DEFAULTS.gateway.order)
+    .describe("who goes first where no replica has room: those that can still meet their time to first token, or who came first"),
+  perReplica: z
+    .strictObject({
+      requests: positive.describe("in flight at once"),
+      promptTokens: positive.describe("of streamed requests given and not yet prefilled"),
+      promptTokensPerSecond: positive
+        .nullable()
+        .default(null)
+        .describe("how fast a replica prefills, so that a prompt which takes too long counts as late in time; null: not known"),
+    })
+    .nullable()
+    .default(null)
+    .describe(
+      "what one replica is given at most, over all gateways; the rest waits at the gateway. null: as the slo policy advises, else no bound",
+    ),
+  oldestEvery: positive
+    .default(DEFAULTS.gateway.oldestEvery)
+    .describe("of requests that waited at the gateway, one in so many is the one that has waited longest: nobody starves"),
+  classes: z
+    .record(text, z.enum(CLASS_ORDERS))
+    .default({})
+    .describe("by class (header x-tidegate-class): first or last among those on time, or fifo: never counts as late"),
 });
 const objective = z
   .strictObject({

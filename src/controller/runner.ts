@@ -4,7 +4,9 @@ import {
   type Cause,
   type Clock,
   type Condition,
+  type Decision,
   type Door,
+  type DoorBound,
   type DoorEndpoint,
   type DoorReport,
   type DoorTotals,
@@ -21,6 +23,7 @@ import {
   TidegateError,
 } from "../model/index.ts";
 import type { Platform, PlatformStatus } from "../platforms/index.ts";
+import { shareOfBound } from "../routing/index.ts";
 import type { Collector } from "../signals/index.ts";
 import { Books } from "./books.ts";
 import { DecisionLines } from "./decision-lines.ts";
@@ -138,6 +141,8 @@ export function startRunner(options: RunnerOptions): Runner {
   let limited: readonly string[] = [];
   let desired: Counts | null = options.past?.desired ?? null;
   let desiredAtMs: Ms | null = options.past?.desiredAtMs ?? null;
+  /** Of the last decision; null: there was none yet, so that gateways keep the bounds that they have. */
+  let advised: NonNullable<Decision["door"]> | null = null;
 
   record([loop.started(clock.now())]);
 
@@ -194,13 +199,21 @@ export function startRunner(options: RunnerOptions): Runner {
     lastReport = failed === undefined && answered.length > 0 ? mergeReports(answered) : null;
   }
 
+  /** Each gateway's part, as if they shared the traffic evenly. */
+  function boundOf(pool: string): DoorBound | null {
+    const { order } = endpoint.gateway;
+    const bound = order?.perReplica ?? (order?.kind === "late-last" ? advised?.[pool] : undefined);
+    return bound === undefined ? null : shareOfBound(bound, doors.length);
+  }
+
   async function route(nowMs: Ms): Promise<void> {
     if (status === null || doors.length === 0) return;
-    const routes: Route[] = status.replicas.flatMap((replica) =>
-      replica.url !== null && (replica.state === "ready" || replica.state === "draining")
-        ? [{ replica: replica.id, url: replica.url, state: replica.state }]
-        : [],
-    );
+    const routes: Route[] = status.replicas.flatMap((replica) => {
+      if (replica.url === null || (replica.state !== "ready" && replica.state !== "draining")) return [];
+      const known = advised !== null || endpoint.gateway.order?.perReplica != null;
+      const bound = known ? { bound: boundOf(replica.pool) } : {};
+      return [{ replica: replica.id, url: replica.url, state: replica.state, ...bound }];
+    });
     const text = JSON.stringify(routes);
     if (text === routesSaid.text && nowMs - routesSaid.atMs < repeatRoutesMs) return;
     const said = await Promise.allSettled(doors.map((door) => door.setRoutes(doorEndpoint, routes)));
@@ -248,6 +261,7 @@ export function startRunner(options: RunnerOptions): Runner {
     const grant = (asked: Counts) => quota.grant(endpoint.name, asked);
     const result = loop.step({ nowMs, cause, status, series: samples.take(), slots, grant });
     record(result.entries);
+    advised = endpoint.dryRun ? {} : (result.decision.door ?? {});
     desired = desiredCounts(status.pools, result.orders);
     const done: Entry[] = [];
     for (const order of result.orders) done.push(...loop.settle(order, await carryOut(order), clock.now()));

@@ -2,12 +2,18 @@ import { timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { z } from "zod";
 import type { AdminHandler } from "../http/index.ts";
-import { messageOf, TidegateError } from "../model/index.ts";
+import { CLASS_ORDERS, messageOf, TidegateError } from "../model/index.ts";
 import type { Gateway } from "./contract.ts";
 import { listen, urlOf } from "./listen.ts";
 
 const heartbeatMs = 15_000;
 const maxBodyBytes = 4 * 1024 * 1024;
+
+const boundBody = z.object({
+  maxInFlight: z.int().positive(),
+  maxPromptTokens: z.int().positive(),
+  promptTokensPerSecond: z.number().positive().nullable(),
+});
 
 const routesBody = z.object({
   endpoint: z.object({
@@ -24,9 +30,24 @@ const routesBody = z.object({
       upstreamTimeoutMs: z.number().positive(),
       maxBodyBytes: z.int().positive(),
       attempts: z.int().min(1),
+      order: z
+        .object({
+          kind: z.enum(["late-last", "fifo"]),
+          perReplica: boundBody.nullable(),
+          oldestEvery: z.int().positive(),
+          classes: z.record(z.string(), z.enum(CLASS_ORDERS)),
+        })
+        .optional(),
     }),
   }),
-  routes: z.array(z.object({ replica: z.string().min(1), url: z.url({ protocol: /^https?$/ }), state: z.enum(["ready", "draining"]) })),
+  routes: z.array(
+    z.object({
+      replica: z.string().min(1),
+      url: z.url({ protocol: /^https?$/ }),
+      state: z.enum(["ready", "draining"]),
+      bound: boundBody.nullish(),
+    }),
+  ),
 });
 
 /**

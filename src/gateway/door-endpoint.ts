@@ -1,14 +1,26 @@
 import { createLedger, type Ledger } from "../ledger/index.ts";
-import { type Clock, type DoorEndpoint, type Ms, PROMPT_BANDS, promptBand, type Route } from "../model/index.ts";
-import { pickReplica, type Routing } from "../routing/index.ts";
+import {
+  type ClassOrder,
+  type Clock,
+  type DoorBound,
+  type DoorEndpoint,
+  type Ms,
+  PROMPT_BANDS,
+  promptBand,
+  type Route,
+} from "../model/index.ts";
+import { DoorQueue, type DoorWaiter, lateFromMs, pickReplica, type Routing } from "../routing/index.ts";
 import { UpstreamReplica } from "./replica.ts";
 import type { TransportFactory } from "./transport.ts";
 
-/** A request that waits for a replica. */
-export interface Waiting {
-  readonly heldAtMs: Ms;
+/** A request that waits for a replica, or for room at one. */
+export interface Waiting extends DoorWaiter {
+  /** Since when, first. */
+  readonly waitsSinceMs: Ms;
   /** A replica may take it now. */
   go(): void;
+  /** It waits on as held (no replica is ready) or as queued (none has room). */
+  waitsAs(kind: "held" | "queued"): void;
   /** It has waited too long. */
   expire(): void;
 }
@@ -42,7 +54,11 @@ export class EndpointAtDoor {
   #replicas: UpstreamReplica[] = [];
   /** Not named any more, but with requests in flight. */
   #leaving: UpstreamReplica[] = [];
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new DoorQueue<Waiting>();
+  /** Those that wait are told to the ledger as held. */
+  #isHeld = true;
+  #isFilling = false;
+  #lateGone = 0;
   #cancelRelease: (() => void) | null = null;
   #saidHeldAtMs: Ms = Number.NEGATIVE_INFINITY;
   #turn = 0;
@@ -62,6 +78,26 @@ export class EndpointAtDoor {
     return this.#waiting.size;
   }
 
+  /** Waiting, and known to be late. */
+  get waitingLate(): number {
+    return this.#waiting.lateBy(this.#clock.now());
+  }
+
+  /** Waiting because no replica is ready. */
+  get held(): number {
+    return this.#isHeld ? this.#waiting.size : 0;
+  }
+
+  /** Late ones that have been given to a replica after a wait. */
+  get lateGone(): number {
+    return this.#lateGone;
+  }
+
+  /** In force for one replica; null: none is. */
+  get bound(): DoorBound | null {
+    return this.#replicas.find((replica) => replica.bound !== null)?.bound ?? null;
+  }
+
   get readyReplicas(): number {
     return this.#replicas.filter((replica) => !replica.draining).length;
   }
@@ -79,6 +115,7 @@ export class EndpointAtDoor {
       const replica = known ?? new UpstreamReplica(route.replica, route.url, this.#options.transport(route.url));
       replica.routed = true;
       replica.draining = route.state === "draining";
+      if (route.bound !== undefined) replica.bound = route.bound;
       return replica;
     });
     const named = new Set(this.#replicas);
@@ -90,73 +127,141 @@ export class EndpointAtDoor {
     this.releaseWaiting();
   }
 
-  /** The replica for a request; null where none is ready, or all that are have failed it. */
+  /** The replica for a request; null where none is ready or has room, or all that are have failed it. */
   pick(affinity: string, excluded: ReadonlySet<string>): UpstreamReplica | null {
     const nowMs = this.#clock.now();
     const turn = this.#turn++;
-    const free = this.#replicas.filter((replica) => replica.takes(nowMs));
+    const free = this.#replicas.filter((replica) => replica.takes(nowMs) && replica.hasRoom);
     return pickReplica(free, { key: affinity === "" ? String(turn) : affinity, turn, excluded }, this.#options.routing);
   }
 
-  /** Whether a new request must wait behind others. */
-  get queues(): boolean {
-    return this.#waiting.size > 0 && this.#waiting.size < this.endpoint.limits.maxHeld;
+  /** Whether a replica is ready, with room or without, that has not failed the request. */
+  hasOther(excluded: ReadonlySet<string>): boolean {
+    const nowMs = this.#clock.now();
+    return this.#replicas.some((replica) => replica.takes(nowMs) && !excluded.has(replica.id));
   }
 
-  /** @returns false where no more may be held */
-  hold(waiting: Waiting): boolean {
-    if (this.#waiting.size >= this.endpoint.limits.maxHeld) return false;
-    this.#waiting.add(waiting);
+  /** Whether a new request must wait with others. */
+  get queues(): boolean {
+    return this.#waiting.size > 0 && (this.#isBounded || this.#waiting.size < this.endpoint.limits.maxHeld);
+  }
+
+  /** How requests of a class go. */
+  classOrder(name: string): ClassOrder | null {
+    return this.endpoint.limits.order?.classes[name] ?? null;
+  }
+
+  /** When a request that arrived then becomes late. */
+  lateFromMs(arrivedMs: Ms, promptTokens: number, classOrder: ClassOrder | null): Ms {
+    const { objective, limits } = this.endpoint;
+    return lateFromMs(arrivedMs, promptTokens, objective, this.bound, limits.order?.kind === "late-last" ? classOrder : "fifo");
+  }
+
+  /** Held where no replica is ready; queued where none of those that are has room. @returns false where no more may be held */
+  wait(waiting: Waiting): boolean {
     const nowMs = this.#clock.now();
-    if (nowMs - this.#saidHeldAtMs >= heldSayMs) {
-      this.#saidHeldAtMs = nowMs;
-      this.#options.onHeld(this.endpoint.name);
-    }
+    const queued = this.#isBounded && this.#takers(nowMs) > 0;
+    if (this.#waiting.size === 0) this.#isHeld = !queued;
+    if (!queued && this.#waiting.size >= this.endpoint.limits.maxHeld) return false;
+    waiting.waitsAs(queued ? "queued" : "held");
+    this.#waiting.push(waiting);
+    if (!queued) this.#sayHeld(nowMs);
     return true;
   }
 
-  stopWaiting(waiting: Waiting): void {
-    this.#waiting.delete(waiting);
+  #sayHeld(nowMs: Ms): void {
+    if (nowMs - this.#saidHeldAtMs < heldSayMs) return;
+    this.#saidHeldAtMs = nowMs;
+    this.#options.onHeld(this.endpoint.name);
   }
 
-  /** Lets the first in line go, at a pace; called when a replica may have become ready. */
+  stopWaiting(waiting: Waiting): void {
+    this.#waiting.remove(waiting);
+  }
+
+  /** A bound is known of every replica, so that there is a choice who goes first. */
+  get #isBounded(): boolean {
+    return this.#replicas.length > 0 && this.#replicas.every((replica) => replica.draining || replica.bound !== null);
+  }
+
+  #takers(nowMs: Ms): number {
+    return this.#replicas.filter((replica) => replica.takes(nowMs)).length;
+  }
+
+  /** Lets go who may; called when a replica may have become ready, or its bound has changed. */
   releaseWaiting(): void {
-    if (this.#waiting.size === 0 || this.#cancelRelease !== null) return;
+    if (this.#waiting.size === 0) return;
     const nowMs = this.#clock.now();
-    const takers = this.#replicas.filter((replica) => replica.takes(nowMs)).length;
-    if (takers === 0) return;
-    const first = [...this.#waiting.values().take(takers * releasedAtOnce)];
+    const takers = this.#takers(nowMs);
+    const bounded = this.#isBounded;
+    this.#relabel(!bounded || takers === 0, nowMs);
+    if (bounded) return this.#fill();
+    if (takers === 0 || this.#cancelRelease !== null) return;
     this.#cancelRelease = this.#clock.after(releasePaceMs, () => {
       this.#cancelRelease = null;
       this.releaseWaiting();
     });
-    for (const waiting of first) {
-      this.#waiting.delete(waiting);
-      waiting.go();
+    for (let left = takers * releasedAtOnce; left > 0; left--) {
+      const first = this.#waiting.takeOldest();
+      if (first === null) break;
+      first.go();
     }
   }
 
-  /** Ends the wait of those whose time is over; the oldest come first. */
+  /** Whether those that wait are held or queued has changed with the replicas. */
+  #relabel(held: boolean, nowMs: Ms): void {
+    if (held === this.#isHeld) return;
+    this.#isHeld = held;
+    this.#waiting.forEach((waiting) => {
+      waiting.waitsAs(held ? "held" : "queued");
+    });
+    if (held) this.#sayHeld(nowMs);
+  }
+
+  /** Gives to replicas with room what waits for it. */
+  #fill(): void {
+    if (this.#isFilling) return;
+    this.#isFilling = true;
+    const nowMs = this.#clock.now();
+    const oldestEvery = this.endpoint.limits.order?.oldestEvery ?? 1;
+    while (this.#waiting.size > 0 && this.#replicas.some((replica) => replica.hasRoom && replica.takes(nowMs))) {
+      const next = this.#waiting.take(nowMs, oldestEvery);
+      if (next === null) break;
+      if (next.late) this.#lateGone++;
+      next.waiter.go();
+    }
+    this.#isFilling = false;
+  }
+
+  /** A request on this replica has its first token, or has ended. */
+  roomAt(replica: UpstreamReplica): void {
+    if (this.#waiting.size > 0 && replica.bound !== null && replica.hasRoom && this.#isBounded) this.#fill();
+  }
+
+  /** Ends the wait of those whose time is over. */
   expireWaiting(nowMs: Ms): void {
-    for (const waiting of this.#waiting) {
-      if (nowMs - waiting.heldAtMs < this.endpoint.limits.holdTimeoutMs) {
-        // One that was held a second time stands behind, with its first time.
-        continue;
-      }
-      this.#waiting.delete(waiting);
-      waiting.expire();
-    }
+    this.#expire((waiting) => nowMs - waiting.waitsSinceMs >= this.endpoint.limits.holdTimeoutMs);
   }
 
-  expireAll(): void {
-    for (const waiting of [...this.#waiting]) {
-      this.#waiting.delete(waiting);
+  /** Ends the wait of those that are held; who is queued has replicas that will take it. */
+  expireHeld(): void {
+    if (this.#isHeld) this.#expire(() => true);
+  }
+
+  #expire(isOver: (waiting: Waiting) => boolean): void {
+    const over: Waiting[] = [];
+    this.#waiting.forEach((waiting) => {
+      if (isOver(waiting)) over.push(waiting);
+    });
+    for (const waiting of over) {
+      this.#waiting.remove(waiting);
       waiting.expire();
     }
   }
 
   /** A request has left this replica. */
   left(replica: UpstreamReplica): void {
+    this.roomAt(replica);
     if (replica.routed || replica.inFlight > 0) return;
     this.#leaving = this.#leaving.filter((other) => other !== replica);
     replica.transport.close();

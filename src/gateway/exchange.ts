@@ -1,8 +1,8 @@
 // The hot path: one request from its arrival at an endpoint to its end. What runs per chunk is `onData`.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Ending, Finished, Ticket } from "../ledger/index.ts";
-import type { Clock, Ms } from "../model/index.ts";
-import { workOf } from "../routing/index.ts";
+import type { ClassOrder, Clock, Ms } from "../model/index.ts";
+import { NOWHERE, workOf } from "../routing/index.ts";
 import { type AnswerReader, documentReader, eventReader, noReader } from "./answer-reader.ts";
 import type { EndpointAtDoor, Waiting } from "./door-endpoint.ts";
 import { headerOf, requestHeaders, responseHeaders } from "./headers.ts";
@@ -35,10 +35,16 @@ export class Exchange implements UpstreamHandler, Waiting {
   readonly #guessedPrompt: number;
   readonly #promptTokens: number;
   readonly #failedOn = new Set<string>();
-  heldAtMs: Ms = Number.NaN;
+  waitsSinceMs: Ms = Number.NaN;
+  readonly classOrder: ClassOrder | null;
+  lateFromMs: Ms = Number.POSITIVE_INFINITY;
+  lane = NOWHERE;
+  place = 0;
+  order = 0;
   #call: UpstreamCall | null = null;
   #replica: UpstreamReplica | null = null;
   /** Work that this request still counts for on its replica: prompt and output. */
+  #promptTokensAhead = 0;
   #promptWork = 0;
   #outputWork = 0;
   #outputStep = 0;
@@ -59,6 +65,7 @@ export class Exchange implements UpstreamHandler, Waiting {
     this.#guessedPrompt = guessTokens(facts.bytes);
     this.#promptTokens = at.promptTokens(this.#guessedPrompt);
     this.#ticket = at.ledger.arrive(clock.now(), { class: context.class, promptTokens: this.#promptTokens });
+    this.classOrder = at.classOrder(context.class);
     response.on("close", () => {
       if (!this.#over) this.#finish("cancelled");
     });
@@ -70,9 +77,13 @@ export class Exchange implements UpstreamHandler, Waiting {
     });
   }
 
+  get arrivedMs(): Ms {
+    return this.#ticket.arrivedAtMs;
+  }
+
   start(): void {
-    // First come, first served: who arrives while others still wait stands behind them.
-    if (this.#context.at.queues) this.#hold();
+    // Who arrives while others still wait stands with them.
+    if (this.#context.at.queues) this.#wait();
     else this.#attempt();
   }
 
@@ -81,20 +92,29 @@ export class Exchange implements UpstreamHandler, Waiting {
     this.#attempt();
   }
 
+  waitsAs(kind: "held" | "queued"): void {
+    const { at, clock } = this.#context;
+    if (kind === "held") at.ledger.hold(this.#ticket, clock.now());
+    else at.ledger.queue(this.#ticket, clock.now());
+  }
+
   expire(): void {
     const { at, closing } = this.#context;
-    this.#refuse("rejected", closing() ? shuttingDown : noReplica(at));
+    this.#refuse("rejected", closing() ? shuttingDown : at.held > 0 ? noReplica(at) : noRoom(at));
   }
 
   #attempt(): void {
     const { at, clock, request, body, facts } = this.#context;
     const replica = at.pick(facts.affinity, this.#failedOn);
-    if (replica === null) return void this.#hold();
+    if (replica === null) return void this.#wait();
     const nowMs = clock.now();
     this.#replica = replica;
     this.#lastSignMs = nowMs;
     at.ledger.dispatch(this.#ticket, nowMs, replica.id);
     replica.inFlight++;
+    // Of an answer that does not come token by token nobody sees when its prompt has been prefilled.
+    if (facts.streams) this.#promptTokensAhead = this.#promptTokens;
+    replica.promptTokensAhead += this.#promptTokensAhead;
     const outputTokens = at.expectedOutputTokens(this.#promptTokens, facts.maxTokens);
     this.#promptWork = workOf({ promptTokens: this.#promptTokens, outputTokens: 0 });
     this.#outputWork = workOf({ promptTokens: 0, outputTokens });
@@ -110,14 +130,15 @@ export class Exchange implements UpstreamHandler, Waiting {
     }
   }
 
-  #hold(): void {
+  #wait(): void {
     const { at, clock, closing } = this.#context;
     if (closing()) return void this.#refuse("rejected", shuttingDown);
-    const nowMs = clock.now();
     this.#failedOn.clear();
-    if (Number.isNaN(this.heldAtMs)) this.heldAtMs = nowMs;
-    at.ledger.hold(this.#ticket, nowMs);
-    if (!at.hold(this)) this.#refuse("rejected", queueFull(at));
+    if (Number.isNaN(this.waitsSinceMs)) this.waitsSinceMs = clock.now();
+    this.lateFromMs = at.lateFromMs(this.arrivedMs, this.#promptTokens, this.classOrder);
+    if (at.wait(this)) return;
+    this.waitsAs("held");
+    this.#refuse("rejected", queueFull(at));
   }
 
   onHead(status: number, rawHeaders: readonly string[]): void {
@@ -164,15 +185,22 @@ export class Exchange implements UpstreamHandler, Waiting {
         at.ledger.firstToken(this.#ticket, nowMs);
         replica.outstanding -= this.#promptWork;
         this.#promptWork = 0;
+        this.#prefilled(replica);
       }
       const step = Math.min(this.#outputStep, this.#outputWork);
       this.#outputWork -= step;
       replica.outstanding -= step;
-    }
+    } else if (this.#promptTokensAhead > 0 && this.#reader === noReader) this.#prefilled(this.#replica as UpstreamReplica);
     if (!response.write(chunk) && !this.#paused) {
       this.#paused = true;
       this.#call?.pause();
     }
+  }
+
+  #prefilled(replica: UpstreamReplica): void {
+    replica.promptTokensAhead -= this.#promptTokensAhead;
+    this.#promptTokensAhead = 0;
+    this.#context.at.roomAt(replica);
   }
 
   onEnd(): void {
@@ -234,7 +262,7 @@ export class Exchange implements UpstreamHandler, Waiting {
   }
 
   #otherThan(replica: UpstreamReplica): boolean {
-    return this.#context.at.pick(this.#context.facts.affinity, new Set([...this.#failedOn, replica.id])) !== null;
+    return this.#context.at.hasOther(new Set([...this.#failedOn, replica.id]));
   }
 
   /** On another replica; where there is no other, the same again (or held, while it is left alone for having refused). */
@@ -256,6 +284,8 @@ export class Exchange implements UpstreamHandler, Waiting {
     replica.outstanding = replica.inFlight === 0 ? 0 : replica.outstanding - this.#promptWork - this.#outputWork;
     this.#promptWork = 0;
     this.#outputWork = 0;
+    replica.promptTokensAhead -= this.#promptTokensAhead;
+    this.#promptTokensAhead = 0;
     this.#context.at.left(replica);
   }
 
@@ -292,6 +322,12 @@ const noReplica = ({ endpoint: { name, limits } }: EndpointAtDoor): Refusal => (
   status: 503,
   code: "no_replica",
   message: `no replica of ${name} became ready within ${limits.holdTimeoutMs / 1000} s; try again, or raise gateway.holdTimeout`,
+  retryAfterS: Math.min(30, limits.holdTimeoutMs / 4000),
+});
+const noRoom = ({ endpoint: { name, limits } }: EndpointAtDoor): Refusal => ({
+  status: 503,
+  code: "no_replica",
+  message: `no replica of ${name} had room within ${limits.holdTimeoutMs / 1000} s; try again, or raise gateway.holdTimeout`,
   retryAfterS: Math.min(30, limits.holdTimeoutMs / 4000),
 });
 const queueFull = ({ endpoint: { name, limits } }: EndpointAtDoor): Refusal => ({

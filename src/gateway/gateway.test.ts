@@ -610,6 +610,180 @@ it("keeps the books through a storm of breaks, refusals, cancels and changes of 
   expect(new Set(slots.map((slot) => slot.class)).size).toBeLessThanOrEqual(17);
 });
 
+/** Answers begin and end when the test says; each request is named by its user. */
+async function slowReplica(named: string[] = []) {
+  const open = new Map<string, ServerResponse>();
+  const { url } = await upstream(async (message, response) => {
+    let body = "";
+    for await (const chunk of message.setEncoding("utf8")) body += chunk;
+    const { user } = JSON.parse(body) as { user: string };
+    named.push(user);
+    open.set(user, response);
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.flushHeaders();
+  });
+  return {
+    url,
+    named,
+    token: (user: string) => open.get(user)?.write(`data: {"choices":[{"delta":{"content":"a"}}]}\n\n`),
+    end: (user: string) => open.get(user)?.end("data: [DONE]\n\n"),
+  };
+}
+const order = { kind: "late-last", perReplica: null, oldestEvery: 1000, classes: { top: "first", low: "last", strict: "fifo" } } as const;
+const bounded = (url: string, maxInFlight: number, maxPromptTokens = 1_000_000): Route[] => [
+  { replica: "r0", url, state: "ready", bound: { maxInFlight, maxPromptTokens, promptTokensPerSecond: null } },
+];
+const ask = (gateway: Gateway, user: string, named = "default", signal?: AbortSignal) =>
+  post(gateway, chat({ stream: true, user }), { "x-tidegate-class": named }, signal).then(async (response) => {
+    await response.text();
+    return response.status;
+  });
+
+it("gives a replica what its bound allows, keeps the rest as queued, and lets those on time go before the late", async () => {
+  const clock = fakeClock();
+  const replica = await slowReplica();
+  const said: string[] = [];
+  const gateway = await gatewayWith({ clock });
+  gateway.onHeld((name) => said.push(name));
+  await gateway.setRoutes({ ...endpoint, limits: { ...limits, order } }, bounded(replica.url, 1));
+  const answers: Promise<number>[] = [];
+  const queued = async (count: number) => until(async () => (await totalsOf(gateway)).queued === count);
+  answers.push(ask(gateway, "a"));
+  await until(() => replica.named.length === 1);
+  for (const [at, user] of ["b", "c"].entries()) {
+    answers.push(ask(gateway, user));
+    await queued(at + 1);
+  }
+  await clock.advance(2500);
+  for (const [at, [user, named]] of ([["d"], ["low", "low"], ["e"], ["top", "top"], ["strict", "strict"]] as const).entries()) {
+    await clock.advance(1);
+    answers.push(ask(gateway, user, named));
+    await queued(at + 3);
+  }
+  expect(await totalsOf(gateway)).toMatchObject({ arrived: 8, inFlight: 8, queued: 7, held: 0 });
+  expect(gateway.held()).toEqual([]);
+  const page = await gateway.registry.metrics();
+  expect(page).toContain('tidegate_gateway_queued{endpoint="llama",lateness="late"} 2');
+  expect(page).toContain('tidegate_gateway_queued{endpoint="llama",lateness="on-time"} 5');
+  expect(page).toContain('tidegate_gateway_replica_max_in_flight{endpoint="llama"} 1');
+  for (let at = 0; at < 8; at++) {
+    await until(() => replica.named.length === at + 1);
+    replica.token(replica.named[at] as string);
+    replica.end(replica.named[at] as string);
+  }
+  expect(await Promise.all(answers)).toEqual(new Array(8).fill(200));
+  expect(replica.named).toEqual(["a", "top", "d", "e", "strict", "low", "b", "c"]);
+  expect(await gateway.registry.metrics()).toContain('tidegate_gateway_late_dispatched_total{endpoint="llama"} 2');
+  expect(await totalsOf(gateway)).toMatchObject({ completed: 8, queued: 0, inFlight: 0 });
+  expect(said).toEqual([]);
+});
+
+it("counts prompt tokens until the first token comes, of streamed requests alone", async () => {
+  const replica = await slowReplica();
+  const gateway = await gatewayWith();
+  await gateway.setRoutes({ ...endpoint, limits: { ...limits, order } }, bounded(replica.url, 100, 1));
+  const answers = [ask(gateway, "a"), ask(gateway, "b")];
+  await until(async () => (await totalsOf(gateway)).queued === 1);
+  const whole = post(gateway, chat({ user: "whole" }));
+  await until(async () => (await totalsOf(gateway)).queued === 2);
+  replica.token(replica.named[0] as string);
+  await until(() => replica.named.length === 2);
+  replica.token(replica.named[1] as string);
+  await until(() => replica.named.length === 3);
+  const other = post(gateway, chat({ user: "other" }));
+  await until(() => replica.named.length === 4);
+  for (const user of replica.named) replica.end(user);
+  expect(await Promise.all(answers)).toEqual([200, 200]);
+  for (const answer of [await whole, await other]) await answer.text();
+});
+
+it("lets a client that waits leave, and the next go", async () => {
+  const replica = await slowReplica();
+  const gateway = await gatewayWith();
+  await gateway.setRoutes({ ...endpoint, limits: { ...limits, order } }, bounded(replica.url, 1));
+  const first = ask(gateway, "a");
+  await until(() => replica.named.length === 1);
+  const stop = new AbortController();
+  const gone = ask(gateway, "gone", "default", stop.signal).catch(() => 0);
+  await until(async () => (await totalsOf(gateway)).queued === 1);
+  const last = ask(gateway, "last");
+  await until(async () => (await totalsOf(gateway)).queued === 2);
+  stop.abort();
+  await until(async () => (await totalsOf(gateway)).queued === 1);
+  replica.end("a");
+  await until(() => replica.named.length === 2);
+  replica.end("last");
+  expect(await Promise.all([first, gone, last])).toEqual([200, 0, 200]);
+  expect(await totalsOf(gateway)).toMatchObject({ cancelled: 1, completed: 2, queued: 0 });
+});
+
+it("holds what is queued when the last replica goes, says so, and queues it when one comes", async () => {
+  const replica = await slowReplica();
+  const said: string[] = [];
+  const gateway = await gatewayWith();
+  gateway.onHeld((name) => said.push(name));
+  const bound = { ...endpoint, limits: { ...limits, order } };
+  await gateway.setRoutes(bound, bounded(replica.url, 1));
+  const answers = ["a", "b", "c"].map((user) => ask(gateway, user));
+  await until(async () => (await totalsOf(gateway)).queued === 2);
+  await gateway.setRoutes(bound, []);
+  expect(await totalsOf(gateway)).toMatchObject({ queued: 0, held: 2, inFlight: 1 });
+  expect([said, gateway.held()]).toEqual([["llama"], ["llama"]]);
+  await gateway.setRoutes(bound, bounded(replica.url, 2));
+  await until(() => replica.named.length === 2);
+  expect(await totalsOf(gateway)).toMatchObject({ queued: 1, held: 0, inFlight: 3 });
+  // A controller that has not decided yet says none, which changes none; one that says there is none lets all go.
+  await gateway.setRoutes(bound, ready(replica.url));
+  expect(await totalsOf(gateway)).toMatchObject({ queued: 1 });
+  await gateway.setRoutes(bound, [{ ...(ready(replica.url)[0] as Route), bound: null }]);
+  await until(() => replica.named.length === 3);
+  for (const user of replica.named) replica.end(user);
+  expect(await Promise.all(answers)).toEqual([200, 200, 200]);
+});
+
+it("gives a request that its replica failed back to its place by arrival", async () => {
+  const clock = fakeClock();
+  const replica = await slowReplica();
+  const broken = await upstream((message) => void setTimeout(() => message.socket.destroy(), 50));
+  const gateway = await gatewayWith({ clock, routing: "round-robin" });
+  const bound = { ...endpoint, limits: { ...limits, order: { ...order, kind: "fifo" } as const } };
+  await gateway.setRoutes(bound, bounded(replica.url, 1));
+  const answers = [ask(gateway, "a")];
+  await until(() => replica.named.length === 1);
+  await clock.advance(1);
+  const both = [...bounded(replica.url, 1), { ...(bounded(broken.url, 1)[0] as Route), replica: "r1" }];
+  await gateway.setRoutes(bound, both);
+  answers.push(ask(gateway, "older"));
+  await until(async () => (await totalsOf(gateway)).inFlight === 2);
+  await clock.advance(1);
+  answers.push(ask(gateway, "younger"));
+  await until(async () => (await totalsOf(gateway)).queued >= 1);
+  await gateway.setRoutes(bound, [both[0] as Route, { ...(both[1] as Route), state: "draining" }]);
+  await until(async () => (await totalsOf(gateway)).queued === 2);
+  for (const user of ["a", "older", "younger"]) {
+    await until(() => replica.named.includes(user));
+    replica.end(user);
+  }
+  expect(await Promise.all(answers)).toEqual([200, 200, 200]);
+  expect(replica.named).toEqual(["a", "older", "younger"]);
+});
+
+it("sends on what is queued while it ends, within its grace", async () => {
+  const replica = await slowReplica();
+  const gateway = await gatewayWith();
+  await gateway.setRoutes({ ...endpoint, limits: { ...limits, order } }, bounded(replica.url, 1));
+  const answers = ["a", "b"].map((user) => ask(gateway, user));
+  await until(async () => (await totalsOf(gateway)).queued === 1);
+  const closed = gateway.close({ graceMs: 20_000 });
+  await until(() => !gateway.ready);
+  for (let at = 0; at < 2; at++) {
+    await until(() => replica.named.length === at + 1);
+    replica.end(replica.named[at] as string);
+  }
+  expect(await Promise.all(answers)).toEqual([200, 200]);
+  await closed;
+});
+
 it("watches time on the clock it is given", async () => {
   const clock: FakeClock = fakeClock(0);
   const gateway = await gatewayWith({ clock });

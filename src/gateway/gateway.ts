@@ -233,7 +233,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   async function end(graceMs: number): Promise<void> {
     const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const at of endpoints.values()) at.expireAll();
+    for (const at of endpoints.values()) at.expireHeld();
     server.closeIdleConnections();
     if (exchanges.size > 0) {
       await new Promise<void>((resolve) => {
@@ -296,7 +296,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     get ready() {
       return closing === null && (endpoints.size > 0 || options.informed?.() !== false);
     },
-    held: () => [...endpoints.values()].filter((at) => at.waiting > 0).map((at) => at.endpoint.name),
+    held: () => [...endpoints.values()].filter((at) => at.held > 0).map((at) => at.endpoint.name),
     async setRoutes(endpoint: DoorEndpoint, routes: readonly Route[]) {
       placeOf(endpoint).setRoutes(endpoint, routes);
     },
@@ -368,6 +368,7 @@ function emptyReport(cursor: string, atMs: number): DoorReport {
       cancelled: 0,
       rejected: 0,
       inFlight: 0,
+      queued: 0,
       held: 0,
       promptTokens: 0,
       outputTokens: 0,

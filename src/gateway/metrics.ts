@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Ending, Finished } from "../ledger/index.ts";
+import type { DoorBound } from "../model/index.ts";
 import type { EndpointAtDoor } from "./door-endpoint.ts";
 import type { RefusalCode } from "./openai-error.ts";
 
@@ -49,6 +50,36 @@ export function createMetrics(endpoints: () => Iterable<EndpointAtDoor>): Gatewa
   const totals = (at: EndpointAtDoor) => at.ledger.totals();
   read("tidegate_gateway_in_flight", "requests with a replica, or about to get one", (at) => totals(at).inFlight);
   read("tidegate_gateway_held", "requests held because no replica is ready", (at) => totals(at).held);
+  new Gauge({
+    name: "tidegate_gateway_queued",
+    help: "requests waiting for room at a replica, by whether they can still meet the bound on time to first token",
+    labelNames: ["endpoint", "lateness"],
+    registers,
+    collect() {
+      for (const at of endpoints()) {
+        const [late, queued] = [at.waitingLate, at.waiting - at.held];
+        this.set({ endpoint: at.endpoint.name, lateness: "late" }, queued === 0 ? 0 : late);
+        this.set({ endpoint: at.endpoint.name, lateness: "on-time" }, queued === 0 ? 0 : queued - late);
+      }
+    },
+  });
+  const bound = (name: string, help: string, of: (bound: DoorBound) => number) =>
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        for (const at of endpoints()) if (at.bound !== null) this.set({ endpoint: at.endpoint.name }, of(at.bound));
+      },
+    });
+  bound("tidegate_gateway_replica_max_in_flight", "requests that this gateway gives to one replica at most", (of) => of.maxInFlight);
+  bound(
+    "tidegate_gateway_replica_max_prompt_tokens",
+    "prompt tokens not yet prefilled up to which a replica is given one more request",
+    (of) => of.maxPromptTokens,
+  );
   read("tidegate_gateway_ready_replicas", "replicas that take requests", (at) => at.readyReplicas);
   const counted = (name: string, help: string, value: (at: EndpointAtDoor) => number) =>
     new Counter({
@@ -62,6 +93,7 @@ export function createMetrics(endpoints: () => Iterable<EndpointAtDoor>): Gatewa
       },
     });
   counted("tidegate_gateway_arrived_total", "requests that arrived", (at) => totals(at).arrived);
+  counted("tidegate_gateway_late_dispatched_total", "late requests given to a replica after a wait for room", (at) => at.lateGone);
   counted("tidegate_gateway_retries_total", "attempts beyond the first", (at) => totals(at).retried);
   counted("tidegate_gateway_within_objective_total", "completed requests that met the objective", (at) => totals(at).withinObjective);
   counted("tidegate_gateway_prompt_tokens_total", "prompt tokens that arrived, estimated", (at) => totals(at).promptTokens);

@@ -1,5 +1,5 @@
-import type { Ms } from "../model/index.ts";
-import type { Candidate } from "../routing/index.ts";
+import type { DoorBound, Ms } from "../model/index.ts";
+import { type Candidate, hasRoom } from "../routing/index.ts";
 import type { UpstreamTransport } from "./transport.ts";
 
 /** A replica that refuses connections gets no request for so long, twice as long each time. */
@@ -12,6 +12,10 @@ export class UpstreamReplica implements Candidate {
   readonly transport: UpstreamTransport;
   inFlight = 0;
   outstanding = 0;
+  /** Prompt tokens given in streamed requests whose first token has not come. */
+  promptTokensAhead = 0;
+  /** What it may be given at most; null: there is no bound. */
+  bound: DoorBound | null = null;
   /** Named by the routes at all; it is closed once it is not, and nothing is in flight on it. */
   routed = true;
   draining = false;
@@ -22,6 +26,10 @@ export class UpstreamReplica implements Candidate {
     this.id = id;
     this.url = url;
     this.transport = transport;
+  }
+
+  get hasRoom(): boolean {
+    return hasRoom(this.bound, this.inFlight, this.promptTokensAhead);
   }
 
   takes(nowMs: Ms): boolean {

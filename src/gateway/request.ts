@@ -9,6 +9,8 @@ export interface RequestFacts {
   /** What should come to the same replica again. */
   readonly affinity: string;
   readonly bytes: number;
+  /** Asks for its answer token by token. */
+  readonly streams: boolean;
 }
 
 /** How much of a prompt's beginning tells conversations and system prompts apart. */
@@ -19,19 +21,19 @@ export function readRequest(message: IncomingMessage, body: Buffer): RequestFact
   const session = one(message.headers["x-session-id"]);
   const type = message.headers["content-type"] ?? "";
   const bytes = body.length;
-  if (bytes === 0) return { model: null, maxTokens: null, affinity: session ?? "", bytes };
+  if (bytes === 0) return { model: null, maxTokens: null, affinity: session ?? "", bytes, streams: false };
   if (type.startsWith("multipart/form-data")) {
     // RFC 7578: a field is its header, an empty line and the value.
     const head = body.toString("latin1", 0, Math.min(bytes, 65_536));
     const tail = bytes > 65_536 ? body.toString("latin1", Math.max(65_536, bytes - 65_536), bytes) : "";
     const field = /name="model"[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]*)\r\n/;
-    return { model: (field.exec(head) ?? field.exec(tail))?.[1] ?? null, maxTokens: null, affinity: session ?? "", bytes };
+    return { model: (field.exec(head) ?? field.exec(tail))?.[1] ?? null, maxTokens: null, affinity: session ?? "", bytes, streams: false };
   }
   let value: unknown;
   try {
     value = JSON.parse(body.toString("utf8"));
   } catch {
-    return type === "" || type.includes("json") ? null : { model: null, maxTokens: null, affinity: session ?? "", bytes };
+    return type === "" || type.includes("json") ? null : { model: null, maxTokens: null, affinity: session ?? "", bytes, streams: false };
   }
   const fields = (typeof value === "object" && value !== null ? value : {}) as Readonly<Record<string, unknown>>;
   const model = fields["model"];
@@ -40,6 +42,7 @@ export function readRequest(message: IncomingMessage, body: Buffer): RequestFact
     maxTokens: whole(fields["max_completion_tokens"]) ?? whole(fields["max_tokens"]) ?? whole(fields["max_output_tokens"]),
     affinity: session ?? text(fields["prompt_cache_key"]) ?? text(fields["user"]) ?? beginningOf(fields),
     bytes,
+    streams: fields["stream"] === true,
   };
 }
 

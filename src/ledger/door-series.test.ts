@@ -35,6 +35,7 @@ const report = (atMs: number, slots: readonly Slot[], more: Partial<DoorReport["
     cancelled: 0,
     rejected: 0,
     inFlight: 0,
+    queued: 0,
     held: 0,
     promptTokens: 0,
     outputTokens: 0,

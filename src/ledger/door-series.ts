@@ -53,7 +53,7 @@ const isEndpoint = (name: string) => (one: Series) => one.name === name && one.s
  * last values stay and grow old, and once they are stale an engine's own take their place where there are some.
  * - rates: slots of `rateWindowMs` up to the last closed second, over the part of it that was watched; 0 is a true 0
  * - quantiles: requests that ended within `quantileWindowMs`; none ended: no new sample
- * - queue_depth: held plus the engines' waiting. Where engines report waiting but not all did lately, there is no new sample.
+ * - queue_depth: held and queued at the door plus the engines' waiting. Where engines report waiting but not all did lately, there is no new sample.
  * Pure: memory goes in and comes out.
  */
 export function doorSeries(
@@ -151,7 +151,7 @@ function take(
   if (isRead("queue_depth")) {
     const waiting = waitingNow(engine, nowMs, staleAfterMs);
     if (waiting === null) faults.queue_depth = memory.faults.queue_depth ?? { code: "partial", sinceMs: nowMs };
-    else samples.queue_depth = gauge(totals.held + waiting);
+    else samples.queue_depth = gauge(totals.held + totals.queued + waiting);
   }
 
   const overWindow: Partial<Record<SignalName, Histogram>> = {};

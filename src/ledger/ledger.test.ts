@@ -183,3 +183,28 @@ it("several gateways add up: whoever splits the requests, the sum is the same", 
   );
   expect(() => mergeReports([])).toThrow("absent");
 });
+
+it("counts one that waits for room as in flight, and apart, until it goes, is held or ends", () => {
+  const ledger = ledgerOf();
+  const counts = () => {
+    const { inFlight, queued, held } = ledger.totals();
+    return [inFlight, queued, held];
+  };
+  const [a, b, c] = [
+    ledger.arrive(0, { promptTokens: 1 }),
+    ledger.arrive(0, { promptTokens: 1 }),
+    ledger.arrive(0, { promptTokens: 1 }),
+  ] as const;
+  ledger.dispatch(a, 0, "r0");
+  for (const ticket of [a, b, b, c]) ledger.queue(ticket, 1);
+  expect([counts(), ledger.inFlightOn("r0")]).toEqual([[3, 3, 0], 0]);
+  ledger.hold(b, 2);
+  expect(counts()).toEqual([2, 2, 1]);
+  ledger.queue(b, 3);
+  ledger.release(b, 4);
+  expect(counts()).toEqual([3, 2, 0]);
+  ledger.dispatch(a, 5, "r1");
+  ledger.finish(c, 6, "cancelled");
+  expect(counts()).toEqual([2, 0, 0]);
+  expect(ledger.report(7, null).totals).toMatchObject({ arrived: 3, cancelled: 1, inFlight: 2, queued: 0, held: 0 });
+});

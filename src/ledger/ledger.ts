@@ -67,7 +67,9 @@ export interface Ledger {
   arrive(nowMs: Ms, arrival: Arrival): Ticket;
   /** No replica may take it: held, not in flight. */
   hold(ticket: Ticket, nowMs: Ms): void;
-  /** Held no more: in flight again. */
+  /** Waits at the door for room at a replica that is there: in flight, and counted as queued until it is dispatched, held or ended. */
+  queue(ticket: Ticket, nowMs: Ms): void;
+  /** Held or queued no more: in flight again. */
   release(ticket: Ticket, nowMs: Ms): void;
   /** Given to a replica; a second time is a retry, and a failure of the replica before. */
   dispatch(ticket: Ticket, nowMs: Ms, replica: string): void;
@@ -134,6 +136,7 @@ interface OpenTicket {
   replica: string | null;
   attempts: number;
   state: Ticket["state"];
+  queued: boolean;
   row: Row;
 }
 
@@ -155,6 +158,7 @@ export function createLedger(options: LedgerOptions): Ledger {
     cancelled: 0,
     rejected: 0,
     inFlight: 0,
+    queued: 0,
     held: 0,
     promptTokens: 0,
     outputTokens: 0,
@@ -287,6 +291,12 @@ export function createLedger(options: LedgerOptions): Ledger {
     count(ticket, to, 1);
   }
 
+  function unqueue(ticket: OpenTicket): void {
+    if (!ticket.queued) return;
+    ticket.queued = false;
+    totals.queued--;
+  }
+
   function takeBack(ticket: OpenTicket): void {
     if (ticket.replica === null) return;
     leave(ticket.replica).failed++;
@@ -313,6 +323,7 @@ export function createLedger(options: LedgerOptions): Ledger {
         replica: null,
         attempts: 0,
         state: "in-flight",
+        queued: false,
         row,
       };
       count(ticket, "in-flight", 1);
@@ -321,13 +332,27 @@ export function createLedger(options: LedgerOptions): Ledger {
     hold(ticket, nowMs) {
       const own = open(ticket);
       takeBack(own);
+      unqueue(own);
       move(own, nowMs, "held");
     },
-    release: (ticket, nowMs) => move(open(ticket), nowMs, "in-flight"),
+    queue(ticket, nowMs) {
+      const own = open(ticket);
+      takeBack(own);
+      move(own, nowMs, "in-flight");
+      if (own.queued) return;
+      own.queued = true;
+      totals.queued++;
+    },
+    release(ticket, nowMs) {
+      const own = open(ticket);
+      unqueue(own);
+      move(own, nowMs, "in-flight");
+    },
     dispatch(ticket, nowMs, replica) {
       const own = open(ticket);
       advance(nowMs);
       move(own, nowMs, "in-flight");
+      unqueue(own);
       takeBack(own);
       own.replica = replica;
       own.attempts++;
@@ -346,6 +371,7 @@ export function createLedger(options: LedgerOptions): Ledger {
     finish(ticket, nowMs, ending, { outputTokens = 0, measured = true } = {}) {
       const own = open(ticket);
       const now = advance(nowMs);
+      unqueue(own);
       count(own, own.state as "in-flight" | "held", -1);
       own.state = ending;
       const timing: Timing = {

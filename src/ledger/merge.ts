@@ -78,6 +78,7 @@ function addTotals(a: DoorTotals, b: DoorTotals): DoorTotals {
     cancelled: a.cancelled + b.cancelled,
     rejected: a.rejected + b.rejected,
     inFlight: a.inFlight + b.inFlight,
+    queued: a.queued + b.queued,
     held: a.held + b.held,
     promptTokens: a.promptTokens + b.promptTokens,
     outputTokens: a.outputTokens + b.outputTokens,

@@ -1,3 +1,4 @@
+import type { DoorBound } from "./endpoint.ts";
 import type { Cause, Observation } from "./observation.ts";
 import type { Subject } from "./signal.ts";
 import type { Json, Ms } from "./time.ts";
@@ -30,6 +31,8 @@ export interface Decision {
   readonly steps: readonly Step[];
   readonly conditions: readonly Condition[];
   readonly nextAtMs: Ms;
+  /** By pool: what a gateway in the path should give to one replica at most. Absent: the policy does not say, the gateway keeps no bound. */
+  readonly door?: Readonly<Record<string, DoorBound>>;
 }
 
 export interface Outcome {

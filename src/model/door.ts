@@ -1,4 +1,4 @@
-import type { DoorLimits, Objective } from "./endpoint.ts";
+import type { DoorBound, DoorLimits, Objective } from "./endpoint.ts";
 import type { Slot } from "./observation.ts";
 import type { Histogram } from "./signal.ts";
 import type { Ms } from "./time.ts";
@@ -8,6 +8,8 @@ export interface Route {
   readonly replica: string;
   readonly url: string;
   readonly state: "ready" | "draining";
+  /** This gateway's part of what the replica may be given; null: no bound; absent: as it was. */
+  readonly bound?: DoorBound | null | undefined;
 }
 
 /** What the gateway needs to know of an endpoint. */
@@ -26,7 +28,10 @@ export interface DoorTotals {
   readonly failed: number;
   readonly cancelled: number;
   readonly rejected: number;
+  /** With those that wait at the door for room at a replica. */
   readonly inFlight: number;
+  /** Of `inFlight`. */
+  readonly queued: number;
   readonly held: number;
   readonly promptTokens: number;
   readonly outputTokens: number;

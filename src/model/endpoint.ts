@@ -227,4 +227,35 @@ export interface DoorLimits {
   readonly maxBodyBytes: number;
   /** Attempts at all, on different replicas, while no byte of the answer has come. */
   readonly attempts: number;
+  /** Absent in what was recorded before there was a bound: none. */
+  readonly order?: DoorOrder | undefined;
+}
+
+/** Who goes first, and how much each replica is given, where requests come faster than they are served. */
+export interface DoorOrder {
+  /**
+   * - `late-last`: requests that can still meet their bound on time to first token, then those that cannot, each by arrival. Where no bound
+   *   is known there is no choice: each goes to a replica as it arrives, and waits in its engine.
+   * - `fifo`: by arrival; the policy's advice on the bound is not followed.
+   */
+  readonly kind: "late-last" | "fifo";
+  /** Per replica over all gateways; null: as the policy advises (`Decision.door`). */
+  readonly perReplica: DoorBound | null;
+  /** Of those that go, one in so many is the one that has waited longest. 1: strictly by arrival. */
+  readonly oldestEvery: number;
+  /** A class that is not named is of the plain ones in the middle. */
+  readonly classes: Readonly<Record<string, ClassOrder>>;
+}
+
+/** `first` and `last` among those on time; `fifo`: never counts as late, so that it goes by arrival alone. */
+export const CLASS_ORDERS = ["first", "last", "fifo"] as const;
+export type ClassOrder = (typeof CLASS_ORDERS)[number];
+
+/** What one replica may be given before a request waits at the door instead. */
+export interface DoorBound {
+  readonly maxInFlight: number;
+  /** Of prompts given and not yet prefilled: one more goes while they are fewer. Counts streamed requests, of which the first token shows. */
+  readonly maxPromptTokens: number;
+  /** At which a replica prefills; null: not known, a prompt's own prefill is then not reckoned with. */
+  readonly promptTokensPerSecond: number | null;
 }

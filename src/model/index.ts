@@ -5,9 +5,13 @@ export type { Condition, Decision, Need, Outcome, Policy, Step, Want } from "./d
 export type { Door, DoorEndpoint, DoorLatency, DoorReplica, DoorReport, DoorTotals, Route } from "./door.ts";
 export { durationPattern, formatDuration, parseDuration } from "./duration.ts";
 export {
+  CLASS_ORDERS,
+  type ClassOrder,
   DIALECT_KINDS,
   type DialectKind,
+  type DoorBound,
   type DoorLimits,
+  type DoorOrder,
   type Endpoint,
   type EngineKind,
   type EngineSpec,

@@ -46,7 +46,7 @@ export const SIGNALS = {
     help: "prompt tokens arriving, or processed where no gateway of ours sees them arrive",
   },
   output_tokens_per_second: { unit: "tokens/s", kind: "gauge", help: "output tokens generated" },
-  queue_depth: { unit: "requests", kind: "gauge", help: "requests waiting: held at the gateway plus queued in engines" },
+  queue_depth: { unit: "requests", kind: "gauge", help: "requests waiting: held or queued at the gateway, plus queued in engines" },
   in_flight: { unit: "requests", kind: "gauge", help: "requests accepted and not yet finished, held ones included" },
   held: { unit: "requests", kind: "gauge", help: "requests held at the gateway because no replica is ready" },
   ttft_p50: { unit: "seconds", kind: "gauge", help: "median time to first token" },

@@ -299,7 +299,13 @@ export function pipelinePolicy<Own extends { readonly [key: string]: Json | unde
     memory: Memory,
     now: Observation,
     reader: Reader,
-  ) => { readonly own: Own; readonly proposals: readonly Proposal[]; readonly steps: readonly Step[]; readonly rules: GuardRules };
+  ) => {
+    readonly own: Own;
+    readonly proposals: readonly Proposal[];
+    readonly steps: readonly Step[];
+    readonly rules: GuardRules;
+    readonly door?: NonNullable<Decision["door"]>;
+  };
 }): Policy<Json> {
   type State = { readonly own: Own; readonly memory: Memory };
   const json = (state: State): Json => state as unknown as Json;
@@ -314,7 +320,8 @@ export function pipelinePolicy<Own extends { readonly [key: string]: Json | unde
       const reader = readerOf(now, parts.endpoint.staleAfterMs);
       const proposed = parts.propose(own, seen, now, reader);
       const { memory: after, decision } = conclude(seen, now, reader, proposed.rules, proposed.proposals, proposed.steps);
-      return { state: json({ own: proposed.own, memory: after }), decision };
+      const { door } = proposed;
+      return { state: json({ own: proposed.own, memory: after }), decision: door === undefined ? decision : { ...decision, door } };
     },
     settle(state, outcome) {
       const { own, memory } = state as unknown as State;

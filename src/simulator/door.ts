@@ -1,6 +1,6 @@
 import type { Ending, Ledger } from "../ledger/index.ts";
-import { type DoorLimits, type Ms, PROMPT_BANDS } from "../model/index.ts";
-import { pickReplica, type RoutingRequest } from "../routing/index.ts";
+import { type Decision, type DoorLimits, type DoorOrder, type Ms, type Pool, PROMPT_BANDS } from "../model/index.ts";
+import { DoorQueue, lateFromMs, pickReplica, type RoutingRequest } from "../routing/index.ts";
 import type { EventQueue } from "./event-queue.ts";
 import type { Fleet, PoolOfFleet } from "./fleet.ts";
 import type { Settings } from "./options.ts";
@@ -17,12 +17,15 @@ const guessedOutputTokens = 200;
 const learnedFrom = 50;
 /** How often it is looked at who has waited too long. */
 const sweepMs: Ms = 1000;
+/** Of a config that says nothing of it. */
+const noOrder: DoorOrder = { kind: "fifo", perReplica: null, oldestEvery: 1, classes: {} };
 /** Sessions whose last replica is known; the oldest are forgotten. */
 const keptSessions = 200_000;
 
 /** The gateway in virtual time: routes, holds, tries again, gives up; everything that happens is told to the ledger. */
 export interface Door {
-  readonly held: number;
+  /** Waiting here, for a replica or for room at one. */
+  readonly waiting: number;
   /** Waiting in engines. */
   readonly queued: number;
   /** Arrived and not ended. */
@@ -34,6 +37,8 @@ export interface Door {
   finished(request: SimulatedRequest, atMs: Ms): void;
   /** A replica may take requests from now on. */
   ready(nowMs: Ms): void;
+  /** What a decision advises on how much each replica is given. */
+  advise(advice: Decision["door"], nowMs: Ms): void;
   /** A replica is gone with all that is on it. */
   lost(replica: SimulatedReplica, nowMs: Ms): void;
 }
@@ -49,7 +54,14 @@ export function createDoor(
 ): Door {
   const { routing, prefixCache, kvTransfer, patienceMs } = settings;
   const isSplit = settings.pools.some(({ pool }) => pool.role === "prefill");
-  const held = new RequestList();
+  const { objective } = settings.endpoint;
+  const { kind: order, perReplica, oldestEvery, classes } = limits.order ?? noOrder;
+  let advice: Decision["door"];
+  const waiting = new DoorQueue<SimulatedRequest>();
+  /** Some bound is known, so that there is a choice who goes first. */
+  let isBounded = perReplica !== null;
+  /** Those that wait are told to the ledger as held. */
+  let isHeld = true;
   /** Prefilled, with no decode replica there. */
   const stranded = new RequestList();
   const stock: SimulatedRequest[] = [];
@@ -72,6 +84,7 @@ export function createDoor(
   let decoders: readonly SimulatedReplica[] = [];
 
   const releaseTimer = queue.add(release);
+  const roomTimer = queue.add(fill);
   const sweepTimer = queue.add(sweep);
 
   const lists = (of: (pool: PoolOfFleet) => boolean) => {
@@ -86,9 +99,23 @@ export function createDoor(
   const decodePools = settings.pools.filter(({ pool }) => pool.role === "decode").length;
   const joined = decodePools > 1 || settings.pools.length - decodePools > 1;
 
+  const boundOf = (pool: string) => perReplica ?? (order === "late-last" ? (advice?.[pool] ?? null) : null);
+  function rebind(): void {
+    isBounded = false;
+    for (const { pool, replicas } of fleet().pools) {
+      const bound = boundOf(pool.name);
+      if (bound !== null) isBounded = true;
+      for (const replica of replicas) replica.bound = bound;
+    }
+  }
+
+  const withRoom = (from: readonly SimulatedReplica[]) =>
+    from.every((replica) => replica.hasRoom) ? from : from.filter((replica) => replica.hasRoom);
+
   function pick(request: SimulatedRequest, nowMs: Ms): SimulatedReplica | null {
     if (joined) refresh();
-    const from = request.part === "decode" ? decoders : candidates;
+    const all = request.part === "decode" ? decoders : candidates;
+    const from = isBounded && request.part !== "decode" ? withRoom(all) : all;
     if (from.length > 1 && routing !== "round-robin" && routing !== "least-in-flight") for (const replica of from) replica.weigh(nowMs);
     routed.turn = request.turn;
     routed.session = request.sessionId;
@@ -97,7 +124,7 @@ export function createDoor(
 
   function attempt(request: SimulatedRequest, nowMs: Ms): void {
     const replica = pick(request, nowMs);
-    if (replica === null) return hold(request, nowMs);
+    if (replica === null) return wait(request, nowMs);
     ledger.dispatch(request.ticket!, nowMs, replica.id);
     give(request, replica, nowMs);
   }
@@ -128,18 +155,43 @@ export function createDoor(
     if (sessions.size > keptSessions) sessions.delete(sessions.keys().next().value as string);
   }
 
-  function hold(request: SimulatedRequest, nowMs: Ms): void {
-    ledger.hold(request.ticket!, nowMs);
-    if (held.size >= limits.maxHeld) return end(request, nowMs, "rejected", 0);
-    if (!request.wasHeld) {
-      request.wasHeld = true;
-      request.heldMs = nowMs;
-      recorder.held(request.arrivedMs);
+  /** Held where there is no replica; queued where those that are have no room. */
+  function wait(request: SimulatedRequest, nowMs: Ms): void {
+    if (Number.isNaN(request.waitsSinceMs)) request.waitsSinceMs = nowMs;
+    const queued = isBounded && candidates.length > 0;
+    if (waiting.size === 0) isHeld = !queued;
+    if (queued) ledger.queue(request.ticket!, nowMs);
+    else {
+      ledger.hold(request.ticket!, nowMs);
+      if (waiting.size >= limits.maxHeld) return end(request, nowMs, "rejected", 0);
+      countHeld(request);
     }
-    held.push(request);
-    if (nowMs - saidHeldAtMs < heldSayMs) return;
+    const bound = boundOf(candidates[0]?.pool ?? (settings.endpoint.pools[0] as Pool).name);
+    request.lateFromMs = lateFromMs(request.arrivedMs, request.prompt, objective, bound, order === "fifo" ? "fifo" : request.classOrder);
+    waiting.push(request);
+    if (queued || nowMs - saidHeldAtMs < heldSayMs) return;
     saidHeldAtMs = nowMs;
     onHeld(nowMs);
+  }
+
+  function countHeld(request: SimulatedRequest): void {
+    if (request.wasHeld) return;
+    request.wasHeld = true;
+    recorder.held(request.arrivedMs);
+  }
+
+  /** Whether those that wait are held or queued has changed with the replicas. */
+  function relabel(nowMs: Ms): void {
+    const held = !isBounded || candidates.length === 0;
+    if (held === isHeld || waiting.size === 0) return;
+    isHeld = held;
+    waiting.forEach((request) => {
+      if (held) {
+        ledger.hold(request.ticket!, nowMs);
+        countHeld(request);
+      } else ledger.queue(request.ticket!, nowMs);
+    });
+    if (held) onHeld(nowMs);
   }
 
   function release(nowMs: Ms): void {
@@ -149,26 +201,46 @@ export function createDoor(
         decode(request, nowMs);
       }
     }
-    if (held.size === 0 || candidates.length === 0) return;
-    for (let left = candidates.length * releasedAtOnce; left > 0 && held.head !== null; left--) {
-      const request = held.head;
-      held.remove(request);
-      ledger.release(request.ticket!, nowMs);
-      attempt(request, nowMs);
+    relabel(nowMs);
+    if (isBounded) return fill(nowMs);
+    if (waiting.size === 0 || candidates.length === 0) return;
+    for (let left = candidates.length * releasedAtOnce; left > 0; left--) {
+      const request = waiting.takeOldest();
+      if (request === null) break;
+      letGo(request, nowMs);
     }
-    if (held.size > 0) queue.set(releaseTimer, nowMs + releasePaceMs);
+    if (waiting.size > 0) queue.set(releaseTimer, nowMs + releasePaceMs);
+  }
+
+  function letGo(request: SimulatedRequest, nowMs: Ms): void {
+    ledger.release(request.ticket!, nowMs);
+    attempt(request, nowMs);
+  }
+
+  /** Gives to replicas with room what waits for it. */
+  function fill(nowMs: Ms): void {
+    if (joined) refresh();
+    while (waiting.size > 0 && candidates.some((replica) => replica.hasRoom)) {
+      const next = waiting.take(nowMs, oldestEvery);
+      if (next !== null) letGo(next.waiter, nowMs);
+    }
+  }
+
+  /** A moment later: what ends a prefill begins its next iteration first, as with a gateway that is some way off. */
+  function roomAt(replica: SimulatedReplica | null, nowMs: Ms): void {
+    if (waiting.size > 0 && isBounded && replica?.hasRoom) queue.set(roomTimer, nowMs);
   }
 
   function sweep(nowMs: Ms): void {
-    for (let request = held.head; request !== null; ) {
-      const { next } = request;
-      const isOver = nowMs - request.heldMs >= limits.holdTimeoutMs;
-      const hasLeft = patienceMs !== null && nowMs - request.arrivedMs >= patienceMs;
-      if (isOver || hasLeft) {
-        held.remove(request);
-        end(request, nowMs, hasLeft ? "cancelled" : "rejected", 0);
-      }
-      request = next;
+    relabel(nowMs);
+    const over: SimulatedRequest[] = [];
+    const hasLeft = (request: SimulatedRequest) => patienceMs !== null && nowMs - request.arrivedMs >= patienceMs;
+    waiting.forEach((request) => {
+      if (nowMs - request.waitsSinceMs >= limits.holdTimeoutMs || hasLeft(request)) over.push(request);
+    });
+    for (const request of over) {
+      waiting.remove(request);
+      end(request, nowMs, hasLeft(request) ? "cancelled" : "rejected", 0);
     }
     for (const pool of fleet().pools) for (const replica of [...pool.replicas]) sweepReplica(replica, nowMs);
     queue.set(sweepTimer, nowMs + sweepMs);
@@ -218,6 +290,7 @@ export function createDoor(
     if (replica !== null) {
       replica.leave(request);
       if (replica.inFlight === 0 && replica.state === "draining") fleet().emptied(replica, nowMs);
+      roomAt(replica, nowMs);
     }
     request.ticket = null;
     open--;
@@ -253,8 +326,8 @@ export function createDoor(
   }
 
   return {
-    get held() {
-      return held.size;
+    get waiting() {
+      return waiting.size;
     },
     get queued() {
       return fleet().pools.reduce((sum, pool) => pool.replicas.reduce((all, replica) => all + replica.engine.waiting, sum), 0);
@@ -278,19 +351,22 @@ export function createDoor(
       request.part = isSplit ? "prefill" : "whole";
       request.hasFirst = false;
       request.wasHeld = false;
+      request.waitsSinceMs = Number.NaN;
+      request.classOrder = classes[row.class ?? "default"] ?? null;
       request.ticket = ledger.arrive(nowMs, {
         class: row.class ?? "default",
         promptTokens: row.promptTokens,
       });
       recorder.arrived(nowMs, row.promptTokens, row.outputTokens);
-      // First come, first served: who arrives while others still wait stands behind them.
-      if (held.size > 0 && held.size < limits.maxHeld) hold(request, nowMs);
+      // Who arrives while others still wait stands with them.
+      if (waiting.size > 0 && (isBounded || waiting.size < limits.maxHeld)) wait(request, nowMs);
       else attempt(request, nowMs);
     },
     firstToken(request, atMs) {
       if (request.hasFirst) return;
       request.hasFirst = true;
       ledger.firstToken(request.ticket!, atMs);
+      roomAt(request.replica, atMs);
       if (request.sessionId !== undefined) remember(request.sessionId, request.replica!);
     },
     finished(request, atMs) {
@@ -300,7 +376,14 @@ export function createDoor(
     },
     ready(nowMs) {
       refresh();
-      if ((held.size > 0 || stranded.size > 0) && !queue.isSet(releaseTimer)) queue.set(releaseTimer, nowMs);
+      if (isBounded) rebind();
+      if ((waiting.size > 0 || stranded.size > 0) && !queue.isSet(releaseTimer)) queue.set(releaseTimer, nowMs);
+    },
+    advise(given, nowMs) {
+      if (perReplica !== null || order === "fifo" || (given === undefined && advice === undefined)) return;
+      advice = given;
+      rebind();
+      if (waiting.size > 0 && !queue.isSet(releaseTimer)) queue.set(releaseTimer, nowMs);
     },
     lost(replica, nowMs) {
       for (let request = replica.requests.head; request !== null; request = replica.requests.head) {

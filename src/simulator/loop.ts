@@ -1,4 +1,4 @@
-import type { Cause, Endpoint, Json, Ms, Observation, Policy } from "../model/index.ts";
+import type { Cause, Decision, Endpoint, Json, Ms, Observation, Policy } from "../model/index.ts";
 import type { EventQueue } from "./event-queue.ts";
 import type { Fleet } from "./fleet.ts";
 import type { DecisionRecord } from "./options.ts";
@@ -25,6 +25,7 @@ export function createLoop(
   recorder: Recorder,
   queue: EventQueue,
   onDecision: ((record: DecisionRecord) => void) | null,
+  advise: (advice: Decision["door"], nowMs: Ms) => void,
 ): Loop {
   let state: Json = null;
   let started = false;
@@ -62,6 +63,7 @@ export function createLoop(
       state = policy.settle(state, { seq, pool, atMs: nowMs, result: endpoint.dryRun ? "refused" : "accepted" }).state;
       orders.push({ pool, from, to: want.replicas });
     }
+    if (!endpoint.dryRun) advise(decision.door, nowMs);
     onDecision?.({ observation, decision, orders });
     queue.set(tickTimer, decision.nextAtMs > nowMs ? decision.nextAtMs : nowMs + lookMs);
   }

@@ -1,7 +1,7 @@
 import { createEngine, type Engine, type EngineConfig, type EngineRequest, type EngineSequence, type EngineSink } from "../engine/index.ts";
 import type { Ticket } from "../ledger/index.ts";
-import type { Ms, Replica, ReplicaState, Stage } from "../model/index.ts";
-import { type Candidate, workOf } from "../routing/index.ts";
+import type { ClassOrder, DoorBound, Ms, Replica, ReplicaState, Stage } from "../model/index.ts";
+import { type Candidate, type DoorWaiter, hasRoom, NOWHERE, workOf } from "../routing/index.ts";
 import type { EventQueue, Timer } from "./event-queue.ts";
 import { createPageHistograms, type PageHistograms } from "./page-histograms.ts";
 
@@ -40,6 +40,10 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
   ended = 0;
   /** Work given and not yet done, as of the last `weigh`; between two events of the engine it falls at the pace of its steps. */
   outstanding = 0;
+  /** What it may be given at most; null: there is no bound. */
+  bound: DoorBound | null = null;
+  /** Prompt tokens given and not yet prefilled. */
+  private promptTokensAhead = 0;
   private work = 0;
   private workPerMs = 0;
   private workAtMs: Ms = 0;
@@ -82,6 +86,10 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
 
   get inFlight(): number {
     return this.requests.size;
+  }
+
+  get hasRoom(): boolean {
+    return this.bound === null || hasRoom(this.bound, this.requests.size, this.promptTokensAhead);
   }
 
   /** To sleep once it is up, or once it is empty. */
@@ -156,6 +164,8 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
     const promptTokens = request.part === "decode" ? 0 : request.promptTokens;
     request.promptWork = workOf({ promptTokens, outputTokens: request.expectedTokens });
     request.endStep = -1;
+    request.promptTokensAhead = promptTokens;
+    this.promptTokensAhead += promptTokens;
     this.promptWork += request.promptWork;
     this.requests.push(request);
     return true;
@@ -164,6 +174,8 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
   /** It is in flight here no more. */
   leave(request: SimulatedRequest): void {
     this.requests.remove(request);
+    this.promptTokensAhead -= request.promptTokensAhead;
+    request.promptTokensAhead = 0;
     this.promptWork -= request.promptWork;
     if (request.endStep > this.passedStep) {
       this.ending[request.endStep & (horizonSteps - 1)]! -= 1;
@@ -212,6 +224,8 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
     const { request } = sequence;
     const step = this.engine.counters.iterations;
     this.passTo(step);
+    this.promptTokensAhead -= request.promptTokensAhead;
+    request.promptTokensAhead = 0;
     this.promptWork -= request.promptWork;
     request.promptWork = 0;
     if (request.expectedTokens > 1) {
@@ -255,7 +269,7 @@ export class SimulatedReplica implements Candidate, EngineSink<SimulatedRequest>
  * One request on its way through door and engines. Taken from a stock and put back, so that a long trace makes none. The first
  * three are what the engine is to do; with prefill and decode apart they change on the way.
  */
-export class SimulatedRequest implements EngineRequest {
+export class SimulatedRequest implements EngineRequest, DoorWaiter {
   promptTokens = 0;
   outputTokens = 0;
   prefixHitTokens = 0;
@@ -275,11 +289,19 @@ export class SimulatedRequest implements EngineRequest {
   /** Which part of the way comes next or is under way. */
   part: "whole" | "prefill" | "decode" = "whole";
   hasFirst = false;
+  /** Counted as held once. */
   wasHeld = false;
-  heldMs: Ms = 0;
+  /** Since when it has waited at the door, first; NaN: never. */
+  waitsSinceMs: Ms = Number.NaN;
+  classOrder: ClassOrder | null = null;
+  lateFromMs: Ms = Number.POSITIVE_INFINITY;
+  lane = NOWHERE;
+  place = 0;
+  order = 0;
   dispatchedMs: Ms = 0;
 
   /** Work that it still counts for on its replica: the prompt's, and until which step of the engine the output's. */
+  promptTokensAhead = 0;
   promptWork = 0;
   expectedTokens = 0;
   endStep = -1;

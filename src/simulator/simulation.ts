@@ -81,7 +81,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
   // Whether pages need histograms is known from the needs alone, before there is a fleet.
   const fleet: Fleet = createFleet(settings, queue, luck, events, () => readings.readsHistograms);
   const readings = createReadings(settings, policy.needs, blindness, fleet, ledger, queue, luck.readings);
-  const loop = createLoop(endpoint, policy, fleet, readings, recorder, queue, settings.onDecision);
+  const loop = createLoop(endpoint, policy, fleet, readings, recorder, queue, settings.onDecision, door.advise);
 
   if (durationMs !== null) recorder.endMs = durationMs;
   for (const boundaryMs of [settings.warmupMs, settings.splitMs ?? 0, durationMs ?? 0]) {
@@ -93,7 +93,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
   }
   const minuteTimer = queue.add((atMs) => {
     recorder.accrue(atMs);
-    recorder.queued(atMs, door.held + door.queued);
+    recorder.queued(atMs, door.waiting + door.queued);
     queue.set(minuteTimer, atMs + minuteMs);
   });
   queue.set(minuteTimer, minuteMs);

@@ -1,4 +1,4 @@
-import type { Endpoint, Json, Ms, Need, Observation, Policy, Replica, SloPolicySpec, Step } from "../../model/index.ts";
+import type { DoorBound, Endpoint, Json, Ms, Need, Observation, Policy, Replica, SloPolicySpec, Step } from "../../model/index.ts";
 import { activityOf, idleSince } from "../activity.ts";
 import { coldStartP90 } from "../cold-start.ts";
 import { type Memory, type Proposal, pipelinePolicy, unlimited } from "../pipeline.ts";
@@ -9,6 +9,7 @@ import { type Bank, learnBank, noBank, type Plant, replicasFor } from "./bank.ts
 import { coefficients, type EngineFit, mostRunning, noFit, safeLoad, workOf } from "./capacity.ts";
 import { choose, kindOf } from "./choice.ts";
 import { addRate, addSlots, type Demand, fastWork, meanRate, noDemand } from "./demand.ts";
+import { doorAdvice } from "./door-advice.ts";
 import { type Counters, learnFromReplicas } from "./engine-readings.ts";
 import {
   backlogStep,
@@ -139,6 +140,8 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
   const idleMs = idleSinceMs === null ? 0 : now.nowMs - idleSinceMs;
   const toZero = idleSinceMs !== null && idleMs >= spec.zeroAfterMs;
   const proposals: Proposal[] = [];
+  const bound = demand.fromMs === null ? null : doorAdvice(fit, demand.mix, objective);
+  const door: Record<string, DoorBound> = {};
   if (rate !== null) {
     steps.push(demandStep(rate, both(rate)), budgetStep(spentOf(attainment, objective.attainment), allowed, correction));
     const other = choose(bank, allowed, correction, now.nowMs, horizonMs, kindOf(choice.index));
@@ -151,6 +154,7 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
     if (safe.infeasible !== null) steps.push(infeasibleStep(safe.infeasible));
     steps.push(capacityStep(safe, FULL, work(mix), fit.weight));
     const names = new Set(group.pools.map((pool) => pool.name));
+    if (bound !== null && group.share === "both") for (const name of names) door[name] = bound;
     const mine = (replica: Replica) => names.has(replica.pool);
     const [readyHere, startingHere] = [ready.filter(mine), starting.filter(mine)];
     const current = group.pools.reduce((sum, pool) => sum + (now.pools[pool.name]?.wanted ?? 0), 0);
@@ -214,6 +218,7 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
     },
     proposals,
     steps,
+    ...(Object.keys(door).length === 0 ? {} : { door }),
     rules: {
       intervalMs,
       scaleUp: unlimited,

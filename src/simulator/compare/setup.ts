@@ -11,6 +11,8 @@ export interface Contender {
   readonly name: string;
   readonly policy: Readonly<Record<string, unknown>>;
   readonly metrics?: Readonly<Record<string, string>>;
+  /** As `spec.gateway`. */
+  readonly gateway?: Readonly<Record<string, unknown>>;
 }
 
 /** What comes in it tells how many replicas there are when a scenario begins, and how much of their time it may take. */
@@ -51,6 +53,7 @@ export function endpointOf(scenario: Scenario, contender: Contender): Endpoint {
         },
       ],
       metrics: contender.metrics ?? {},
+      gateway: contender.gateway ?? {},
       policy:
         TAKES_INTERVAL.includes(policy["kind"]) && policy["interval"] === undefined
           ? { ...policy, interval: formatDuration(scenario.intervalMs) }
