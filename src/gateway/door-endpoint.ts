@@ -83,6 +83,11 @@ export class EndpointAtDoor {
     return this.#waiting.lateBy(this.#clock.now());
   }
 
+  /** Whether those that wait do so for a replica, rather than for room at one. */
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
   /** Waiting because no replica is ready. */
   get held(): number {
     return this.#isHeld ? this.#waiting.size : 0;
@@ -246,6 +251,10 @@ export class EndpointAtDoor {
   /** Ends the wait of those that are held; who is queued has replicas that will take it. */
   expireHeld(): void {
     if (this.#isHeld) this.#expire(() => true);
+  }
+
+  expireAll(): void {
+    this.#expire(() => true);
   }
 
   #expire(isOver: (waiting: Waiting) => boolean): void {

@@ -100,7 +100,7 @@ export class Exchange implements UpstreamHandler, Waiting {
 
   expire(): void {
     const { at, closing } = this.#context;
-    this.#refuse("rejected", closing() ? shuttingDown : at.held > 0 ? noReplica(at) : noRoom(at));
+    this.#refuse("rejected", closing() ? shuttingDown : at.isHeld ? noReplica(at) : noRoom(at));
   }
 
   #attempt(): void {
