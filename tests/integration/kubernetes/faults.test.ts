@@ -2,30 +2,18 @@ import { expect, it } from "vitest";
 import { realClock } from "../../../src/clock/index.ts";
 import { statusWhen } from "../../../src/platforms/conformance.ts";
 import { createPlatform, type PlatformStatus } from "../../../src/platforms/index.ts";
-import { applyWorkload, endpointOn, openPlatform, planeForFile, platformSpec, scaleOf } from "./workload.ts";
+import { applyWorkload, endpointOn, grant, openPlatform, planeForFile, platformSpec, rule, scaleOf } from "./workload.ts";
 
 const plane = planeForFile();
 const ask = (replicas: number) => ({ kind: "scale", replicas, drain: [] }) as const;
 const ready = ({ replicas }: PlatformStatus) => replicas.filter(({ state }) => state === "ready");
 
-const rule = (apiGroups: string[], resources: string[], verbs: string[]) => ({ apiGroups, resources, verbs });
 /** As docs/kubernetes.md says. */
 const neededRights = [
   rule(["apps"], ["deployments/scale"], ["get", "patch"]),
   rule([""], ["pods"], ["list", "watch", "patch"]),
   rule([""], ["pods/status"], ["patch"]),
 ];
-
-async function grant(user: string, rules: readonly object[]): Promise<void> {
-  const rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
-  const apiVersion = "rbac.authorization.k8s.io/v1";
-  await plane().apply(`${rbac}/roles/${user}`, { apiVersion, kind: "Role", metadata: { name: user }, rules });
-  await plane().apply(`${rbac}/rolebindings/${user}`, {
-    ...{ apiVersion, kind: "RoleBinding", metadata: { name: user } },
-    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: user },
-    subjects: [{ kind: "User", apiGroup: "rbac.authorization.k8s.io", name: user }],
-  });
-}
 
 const openAs = (user: string, name: string) => {
   const endpoint = endpointOn(platformSpec(name, plane().kubeconfigFor(user)));
@@ -34,7 +22,7 @@ const openAs = (user: string, name: string) => {
 
 it("works with exactly the rights that the documentation names", async () => {
   await applyWorkload(plane(), "least");
-  await grant("least", neededRights);
+  await grant(plane(), "least", neededRights);
   const platform = await openAs("least", "least");
   expect(await platform.scale("default", ask(2))).toBe("accepted");
   const up = await statusWhen(platform, (status) => ready(status).length === 2);
@@ -52,7 +40,7 @@ it.each([
 ])("names the right that is missing: $verb $missing", async ({ missing, rules, verb }) => {
   const user = `without-${missing.replace("/", "-")}`;
   await applyWorkload(plane(), user);
-  await grant(user, rules);
+  await grant(plane(), user, rules);
   const opened = openAs(user, user);
   await expect(opened).rejects.toMatchObject({
     code: "platform/refused",
@@ -62,7 +50,7 @@ it.each([
 
 it("refuses to scale where patching the scale is denied, and changes nothing", async () => {
   await applyWorkload(plane(), "reads-only", { replicas: 1 });
-  await grant("reads-only", [rule(["apps"], ["deployments/scale"], ["get"]), rule([""], ["pods"], ["list", "watch"])]);
+  await grant(plane(), "reads-only", [rule(["apps"], ["deployments/scale"], ["get"]), rule([""], ["pods"], ["list", "watch"])]);
   const platform = await openAs("reads-only", "reads-only");
   await expect(platform.scale("default", ask(3))).rejects.toMatchObject({ code: "platform/refused" });
   expect(await scaleOf(plane(), "reads-only")).toBe(1);

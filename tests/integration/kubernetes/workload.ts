@@ -125,3 +125,21 @@ export async function waitFor<Value>(
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
+
+export const rule = (apiGroups: readonly string[], resources: readonly string[], verbs: readonly string[]) => ({
+  apiGroups,
+  resources,
+  verbs,
+});
+
+/** Gives the user these rights in namespace default, and no others. */
+export async function grant(plane: Plane, user: string, rules: readonly object[]): Promise<void> {
+  const rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
+  const apiVersion = "rbac.authorization.k8s.io/v1";
+  await plane.apply(`${rbac}/roles/${user}`, { apiVersion, kind: "Role", metadata: { name: user }, rules });
+  await plane.apply(`${rbac}/rolebindings/${user}`, {
+    ...{ apiVersion, kind: "RoleBinding", metadata: { name: user } },
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: user },
+    subjects: [{ kind: "User", apiGroup: "rbac.authorization.k8s.io", name: user }],
+  });
+}

@@ -3,16 +3,26 @@ import type { Target } from "../../../src/model/index.ts";
 import { statusWhen } from "../../../src/platforms/conformance.ts";
 import type { PlatformReplica, PlatformStatus } from "../../../src/platforms/index.ts";
 import type { Plane } from "../kubernetes/plane/plane.ts";
-import { type Opened, openPlatform } from "../kubernetes/workload.ts";
+import { grant, type Opened, openPlatform, rule } from "../kubernetes/workload.ts";
 
 export const ask = (replicas: number, drain: readonly string[] = []) => ({ kind: "scale", replicas, drain }) as const;
 export const ready = ({ replicas }: PlatformStatus): readonly PlatformReplica[] => replicas.filter(({ state }) => state === "ready");
 export const limitMs = 60_000;
 
-export async function bind(plane: Plane, target: Target): Promise<Opened> {
-  const opened = await openPlatform(plane, target.name, { target });
+/** `kubeconfig`: of who binds it; an administrator's, unless said otherwise. */
+export async function bind(plane: Plane, target: Target, kubeconfig = plane.kubeconfig): Promise<Opened> {
+  const opened = await openPlatform(plane, target.name, { target, kubeconfig });
   onTestFinished(() => opened.platform.close("leave"));
   return opened;
+}
+
+/** What docs/kubernetes.md names for whatever is scaled. */
+export const podRights = rule([""], ["pods"], ["list", "watch", "patch"]);
+
+/** Binds it as a user with exactly these rights. */
+export async function bindAs(plane: Plane, user: string, rules: readonly object[], target: Target): Promise<Opened> {
+  await grant(plane, user, [podRights, ...rules]);
+  return bind(plane, target, plane.kubeconfigFor(user));
 }
 
 /** Waits for so many ready replicas, and no other that lives. */

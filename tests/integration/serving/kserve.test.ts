@@ -1,6 +1,6 @@
 import { beforeAll, expect, it } from "vitest";
-import { planeForFile, scaleOf, waitFor } from "../kubernetes/workload.ts";
-import { ask, bind, grow, readyOf, shrink } from "./bound.ts";
+import { planeForFile, rule, scaleOf, waitFor } from "../kubernetes/workload.ts";
+import { ask, bind, bindAs, grow, readyOf, shrink } from "./bound.ts";
 import { install } from "./definitions.ts";
 import { type Custom, standIn } from "./stand-in.ts";
 
@@ -13,6 +13,9 @@ const llmPath = (name: string) => `${group}/v1alpha2/namespaces/default/llminfer
 const target = (name: string, part?: string) => ({ apiVersion: "serving.kserve.io/v1beta1", kind: "InferenceService", name, part });
 const llmTarget = (name: string) => ({ apiVersion: "serving.kserve.io/v1alpha2", kind: "LLMInferenceService", name });
 const CLASS = "serving.kserve.io/autoscalerClass";
+
+/** As docs/kubernetes.md and docs/serving-platforms.md say. */
+const scaleRights = rule(["apps"], ["deployments/scale"], ["get", "patch"]);
 
 interface Predictor {
   readonly minReplicas?: number;
@@ -35,7 +38,8 @@ async function applyService(name: string, annotations: Readonly<Record<string, s
 
 it("scales the Deployment of an InferenceService whose autoscalerClass is external", async () => {
   await applyService("external", { [CLASS]: "external" });
-  const opened = await bind(plane(), target("external"));
+  const rights = [rule(["serving.kserve.io"], ["inferenceservices"], ["get"]), scaleRights];
+  const opened = await bindAs(plane(), "external-user", rights, target("external"));
   const pods = await grow(opened, 3);
   const victim = pods[1] as string;
   expect(await shrink(opened, 1, [victim])).toContain(victim);
@@ -46,7 +50,8 @@ it("scales the Deployment of an InferenceService whose autoscalerClass is extern
 
 it("sets minReplicas where the class is none, for KServe would revert the Deployment", async () => {
   await applyService("pinned", { [CLASS]: "none" }, { minReplicas: 1, maxReplicas: 3 });
-  const opened = await bind(plane(), target("pinned"));
+  const rights = [rule(["serving.kserve.io"], ["inferenceservices"], ["get", "patch"]), scaleRights];
+  const opened = await bindAs(plane(), "pinned-user", rights, target("pinned"));
   await grow(opened, 3);
   const minReplicas = async () =>
     ((await plane().admin.ask<Custom>({ path: servicePath("pinned") })).spec["predictor"] as Predictor).minReplicas;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { statusWhen } from "../../../src/platforms/conformance.ts";
-import { planeForFile, waitFor } from "../kubernetes/workload.ts";
-import { ask, bind, grow, limitMs, ready, readyOf, shrink } from "./bound.ts";
+import { planeForFile, rule, waitFor } from "../kubernetes/workload.ts";
+import { ask, bind, bindAs, grow, limitMs, ready, readyOf, shrink } from "./bound.ts";
 import { install } from "./definitions.ts";
 import { type Operator, startLeaderWorkerSet } from "./operators.ts";
 
@@ -42,7 +42,8 @@ const namesOf = async (name: string): Promise<readonly string[]> => (await podsO
 
 it("a replica is a whole group: three pods up, the leader's address, the highest group down", async () => {
   await apply("groups", 3, 0);
-  const opened = await bind(plane(), target("groups"));
+  const rights = [rule(["leaderworkerset.x-k8s.io"], ["leaderworkersets/scale"], ["get", "patch"])];
+  const opened = await bindAs(plane(), "groups-user", rights, target("groups"));
   expect(await grow(opened, 2)).toEqual(["groups-0", "groups-1"]);
   expect(await namesOf("groups")).toEqual(["groups-0", "groups-0-1", "groups-0-2", "groups-1", "groups-1-1", "groups-1-2"]);
   const leader = await plane().admin.ask<{ status: { podIP: string } }>({ path: "/api/v1/namespaces/default/pods/groups-1" });

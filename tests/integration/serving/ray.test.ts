@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { planeForFile, waitFor } from "../kubernetes/workload.ts";
-import { ask, bind, grow, limitMs, readyOf, shrink } from "./bound.ts";
+import { planeForFile, rule, waitFor } from "../kubernetes/workload.ts";
+import { ask, bind, bindAs, grow, limitMs, readyOf, shrink } from "./bound.ts";
 import { install } from "./definitions.ts";
 import { type Operator, startKubeRay } from "./operators.ts";
 
@@ -154,7 +154,7 @@ const applyService = (name: string) =>
 const activeOf = async (name: string): Promise<string> =>
   (await plane().admin.ask<Service>({ path: servicePath(name) })).status?.activeServiceStatus?.rayClusterName ?? "";
 
-it("scales a RayService's active cluster, and an upgrade goes on with the count", async () => {
+it("scales a RayService's active cluster with the rights that the documentation names, and an upgrade goes on with the count", async () => {
   await applyService("serve");
   const first = await waitFor(
     "an active cluster",
@@ -164,7 +164,8 @@ it("scales a RayService's active cluster, and an upgrade goes on with the count"
   ).catch((error: Error) => {
     throw new Error(`${error.message}\n${operator.log()}`);
   });
-  const opened = await bind(plane(), target("RayService", "serve", "gpu"));
+  const rights = [rule(["ray.io"], ["rayclusters", "rayservices"], ["get", "patch"])];
+  const opened = await bindAs(plane(), "serve-user", rights, target("RayService", "serve", "gpu"));
   await grow(opened, 3);
   expect((await groupsOf(first))[0]?.replicas).toBe(3);
   expect((await plane().admin.ask<Service>({ path: servicePath("serve") })).spec.rayClusterConfig.workerGroupSpecs[0]?.replicas).toBe(3);
