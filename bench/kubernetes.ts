@@ -3,6 +3,7 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ControllerView } from "../src/controller/index.ts";
 import { freePorts, start, until } from "../tests/e2e/tidegate.ts";
+import { applyDefinitions, endpointDocument, kindPath } from "../tests/integration/kubernetes/definitions.ts";
 import { buildPlane } from "../tests/integration/kubernetes/plane/build.ts";
 import { type Plane, startPlane, testNode } from "../tests/integration/kubernetes/plane/plane.ts";
 import { startProxy } from "../tests/integration/kubernetes/proxy.ts";
@@ -13,8 +14,8 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
 /**
- * `npm run bench -- kubernetes [ENDPOINTS] [PODS] [NAMESPACES] [SECONDS]`: a controller and a gateway on a real control plane whose pods
- * kwok keeps; what the controller asks of the API server when it starts, in SECONDS of quiet, and when the server restarts.
+ * `npm run bench -- kubernetes [ENDPOINTS] [PODS] [NAMESPACES] [SECONDS]`: a controller of Endpoint objects that shares a Lease,
+ * and a gateway, on a real control plane whose pods kwok keeps; what the controller asks of the API server when it starts, in SECONDS of quiet, and when the server restarts.
  */
 export async function bench([endpoints = "200", pods = "2000", namespaces = "10", seconds = "120"]: readonly string[]): Promise<void> {
   const built = await buildPlane(join(cache, "kubernetes"));
@@ -67,15 +68,25 @@ async function measure(plane: Plane, { home, audit, endpoints, pods, namespaces,
 
   const proxy = await startProxy(plane.port);
   const kubeconfig = plane.kubeconfigFor(user, ["system:masters"], proxy.port);
-  const file = join(home, "tidegate.yaml");
-  writeFileSync(file, all.map((one) => endpointOf({ ...one, each, kubeconfig })).join("---"));
+  await applyDefinitions(plane);
+  for (const { name, namespace } of all) {
+    const document = endpointDocument(
+      name,
+      { engine: { kind: "vllm", metricsPath: null }, replicas: { min: each, max: 2 * each }, policy: { kind: "slo" } },
+      namespace,
+    );
+    await plane.apply(kindPath(document), document);
+  }
   const [port, gatewayAdmin, adminPort] = (await freePorts(3)) as [number, number, number];
   const gateway = start(["gateway", "--port", `${port}`, "--admin-port", `${gatewayAdmin}`, "--log-level", "error", "--grace", "0"]);
   await gateway.saw("gateway http", 60_000);
   const startedAtMs = performance.now();
-  const flags = ["--admin-port", `${adminPort}`, "--state", join(home, "state"), "--plain"];
+  const flags = [
+    ...["--from-cluster", "--all-namespaces", "--lease", "default/tidegate", "--kubeconfig", kubeconfig],
+    ...["--admin-port", `${adminPort}`, "--state", join(home, "state"), "--plain"],
+  ];
   const heapFile = join(home, "heap.jsonl");
-  const controller = start(["controller", file, "--gateway", `http://127.0.0.1:${gatewayAdmin}`, ...flags], {
+  const controller = start(["controller", "--gateway", `http://127.0.0.1:${gatewayAdmin}`, ...flags], {
     NODE_OPTIONS: `--import ${new URL("heap.ts", import.meta.url).href}`,
     TIDEGATE_HEAP: heapFile,
   });
@@ -112,13 +123,30 @@ async function measure(plane: Plane, { home, audit, endpoints, pods, namespaces,
     const atRestart = linesOf(audit).length;
     await plane.stopApiServer();
     await pause(15_000);
-    const wentWrong = (await view()).endpoints.filter(({ trouble }) => trouble.some(({ code }) => code === "platform")).length;
+    const away = await view();
+    const blind = away.endpoints.filter(({ trouble }) => trouble.some(({ code }) => code === "platform")).length;
+    const state = away.leadership?.leads === false ? "nobody leads, and so nobody acts" : `${blind} endpoints hold`;
     await plane.startApiServer();
     const backAtMs = performance.now();
     await until(view, isWhole, 300_000);
-    say(`API server away for 15 s: ${wentWrong} endpoints hold; all well ${secondsSince(backAtMs)} s after it is back`);
+    say(`API server away for 15 s: ${state}; all well ${secondsSince(backAtMs)} s after it is back`);
     await pause(10_000);
     report("restart of the API server, until 10 s after", requestsIn(audit, atRestart), null);
+    const states = await plane.admin.ask<{ items: object[] }>({
+      path: "/api/v1/namespaces/default/configmaps",
+      query: { labelSelector: "tidegate.dev/lease=tidegate" },
+    });
+    say(`states for the next leader: ${states.items.length} ConfigMaps, ${mib(JSON.stringify(states.items).length)}`);
+    const warned = controller
+      .stderr()
+      .split("\n")
+      .filter((line) => line.includes('"level":40'));
+    say(
+      `warnings: ${warned.length}${warned
+        .slice(0, 3)
+        .map((line) => `\n  ${line.slice(0, 200)}`)
+        .join("")}`,
+    );
     const counts = await plane.admin.ask<{ items: { spec: { replicas: number } }[] }>({ path: "/apis/apps/v1/deployments" });
     say(`counts changed: ${counts.items.filter(({ spec }) => spec.replicas !== each).length}`);
   } finally {
@@ -192,18 +220,6 @@ const deployment = (name: string, replicas: number) => ({
     },
   },
 });
-
-const endpointOf = (one: { readonly name: string; readonly namespace: string; readonly each: number; readonly kubeconfig: string }) => `
-apiVersion: tidegate.dev/v1alpha1
-kind: Endpoint
-metadata: { name: ${one.name}, namespace: ${one.namespace} }
-spec:
-  model: ${one.name}
-  engine: { kind: vllm, metricsPath: null }
-  platform: { kind: kubernetes, kubeconfig: ${one.kubeconfig}, target: { apiVersion: apps/v1, kind: Deployment, name: ${one.name} } }
-  replicas: { min: ${one.each}, max: ${2 * one.each} }
-  policy: { kind: slo }
-`;
 
 const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 const secondsSince = (atMs: number) => ((performance.now() - atMs) / 1000).toFixed(1);

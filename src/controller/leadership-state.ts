@@ -1,9 +1,10 @@
+import { createHash } from "node:crypto";
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { History, Saved } from "../history/index.ts";
 import { type Clock, type Log, type Ms, messageOf } from "../model/index.ts";
-import type { KubernetesApi, KubernetesList, KubernetesObject } from "../platforms/index.ts";
+import { isStatus, type KubernetesApi, type KubernetesList, type KubernetesObject } from "../platforms/index.ts";
 
-/** What policies know, kept in the cluster for whoever leads next: one ConfigMap for each endpoint. */
+/** What policies know, kept in the cluster for whoever leads next: a few ConfigMaps. */
 export interface SharedState {
   /** The newest known of each endpoint. @throws KubernetesError */
   load(): Promise<ReadonlyMap<string, Saved>>;
@@ -32,9 +33,18 @@ interface ConfigMap extends KubernetesObject {
 
 /** etcd takes 1.5 MiB a write and a ConfigMap 1 MiB, base64 and metadata included. */
 const mostBytes = 700 * 1024;
-const key = "state.json.gz";
+/** No endpoint comes into a ConfigMap that holds so much, though those in it may grow: hundreds of endpoints take a few writes. */
+const fullBytes = 128 * 1024;
 const label = "tidegate.dev/lease";
-const endpointAnnotation = "tidegate.dev/endpoint";
+
+/** As text under a key: compressed, with the name that a key may not be able to hold. */
+interface Kept {
+  readonly endpoint: string;
+  readonly saved: Saved;
+}
+const packed = (kept: Kept): string => gzipSync(JSON.stringify(kept)).toString("base64");
+const unpacked = (text: string) => JSON.parse(gunzipSync(Buffer.from(text, "base64")).toString("utf8")) as Kept;
+const keyOf = (endpoint: string) => createHash("sha256").update(endpoint).digest("hex").slice(0, 16);
 
 export function sharedState(options: SharedStateOptions): SharedState {
   const { api, namespace, name, clock, log } = options;
@@ -44,40 +54,80 @@ export function sharedState(options: SharedStateOptions): SharedState {
   let writing: Promise<void> = Promise.resolve();
   let cancel: (() => void) | null = null;
   let troubled = false;
+  /** Of each ConfigMap, by number: the length of each key's text. */
+  const places: Map<string, number>[] = [];
 
-  async function write(endpoint: string, saved: Saved): Promise<void> {
-    const packed = gzipSync(JSON.stringify(saved)).toString("base64");
-    if (packed.length > mostBytes) {
-      log("warn", `the state of ${endpoint} takes ${packed.length} bytes, too much for a ConfigMap: the next leader starts afresh`);
-      return;
+  const bytesIn = (place: ReadonlyMap<string, number>) => [...place.values()].reduce((sum, bytes) => sum + bytes, 0);
+
+  /** Where the text goes, and where it must go away because it has outgrown its place. */
+  function placeFor(key: string, bytes: number): { readonly to: number; readonly from: number | null } {
+    const at = places.findIndex((place) => place.has(key));
+    const place = places[at];
+    if (place !== undefined && (place.size === 1 || bytesIn(place) - (place.get(key) ?? 0) + bytes <= mostBytes)) {
+      place.set(key, bytes);
+      return { to: at, from: null };
     }
-    const named = `${name}-${endpoint}`;
-    const body = {
-      ...{ apiVersion: "v1", kind: "ConfigMap" },
-      metadata: { name: named, namespace, labels: { [label]: name }, annotations: { [endpointAnnotation]: endpoint } },
-      binaryData: { [key]: packed },
+    place?.delete(key);
+    let to = places.findIndex((one) => bytesIn(one) + bytes <= fullBytes);
+    if (to === -1) to = places.push(new Map()) - 1;
+    places[to]?.set(key, bytes);
+    return { to, from: at === -1 ? null : at };
+  }
+
+  /** What has changed of one ConfigMap; what else is in it stays. */
+  async function write(place: number, changed: ReadonlyMap<string, string | null>): Promise<void> {
+    const named = `${name}-${place}`;
+    const binaryData = Object.fromEntries(changed);
+    const query = { fieldManager: "tidegate" };
+    try {
+      await api.ask({ method: "PATCH", path: `${collection}/${encodeURIComponent(named)}`, query, body: { binaryData } });
+    } catch (error) {
+      if (!isStatus(error, 404)) throw error;
+      const metadata = { name: named, namespace, labels: { [label]: name } };
+      const there = Object.fromEntries([...changed].filter(([, text]) => text !== null));
+      const body = { apiVersion: "v1", kind: "ConfigMap", metadata, binaryData: there };
+      await api.ask({ method: "POST", path: collection, query, body });
+    }
+  }
+
+  /** A few writes, each of which may not be larger than a ConfigMap. */
+  function batches(saves: readonly (readonly [string, Saved])[]): ReadonlyMap<number, ReadonlyMap<string, string | null>> {
+    const byPlace = new Map<number, Map<string, string | null>>();
+    const put = (place: number, key: string, text: string | null) => {
+      const texts = byPlace.get(place) ?? new Map<string, string | null>();
+      byPlace.set(place, texts.set(key, text));
     };
-    const query = { fieldManager: "tidegate", force: true };
-    const path = `${collection}/${encodeURIComponent(named)}`;
-    await api.ask({ method: "PATCH", path, query, contentType: "application/apply-patch+yaml", body });
+    for (const [endpoint, saved] of saves) {
+      const text = packed({ endpoint, saved });
+      if (text.length > mostBytes) {
+        log("warn", `the state of ${endpoint} takes ${text.length} bytes, too much for a ConfigMap: the next leader starts afresh`);
+        continue;
+      }
+      const key = keyOf(endpoint);
+      const { to, from } = placeFor(key, text.length);
+      put(to, key, text);
+      if (from !== null) put(from, key, null);
+    }
+    return byPlace;
   }
 
   async function writeAll(): Promise<void> {
-    for (const [endpoint, saved] of [...waiting]) {
+    const saves = [...waiting];
+    for (const [place, texts] of batches(saves)) {
       if (!options.leads()) {
         waiting.clear();
         return;
       }
       try {
-        await write(endpoint, saved);
-        if (waiting.get(endpoint) === saved) waiting.delete(endpoint);
-        troubled = false;
+        await write(place, texts);
       } catch (error) {
-        if (!troubled) log("warn", `the state of ${endpoint} cannot be kept for the next leader: ${messageOf(error)}`);
+        if (!troubled) log("warn", `what policies know cannot be kept for the next leader: ${messageOf(error)}`);
         troubled = true;
         return;
       }
     }
+    troubled = false;
+    for (const [endpoint, saved] of saves) if (waiting.get(endpoint) === saved) waiting.delete(endpoint);
   }
 
   const flush = () => {
@@ -96,16 +146,22 @@ export function sharedState(options: SharedStateOptions): SharedState {
     async load() {
       const list = await api.ask<KubernetesList<ConfigMap>>({ path: collection, query: { labelSelector: `${label}=${name}` } });
       const states = new Map<string, Saved>();
+      places.length = 0;
       for (const { metadata, binaryData } of list.items) {
-        const endpoint = metadata.annotations?.[endpointAnnotation];
-        const packed = binaryData?.[key];
-        if (endpoint === undefined || packed === undefined) continue;
-        try {
-          states.set(endpoint, JSON.parse(gunzipSync(Buffer.from(packed, "base64")).toString("utf8")) as Saved);
-        } catch (error) {
-          log("warn", `ConfigMap ${metadata.name} cannot be read, ${endpoint} starts afresh: ${messageOf(error)}`);
+        const place = new Map<string, number>();
+        const number = Number(metadata.name.slice(name.length + 1));
+        if (Number.isSafeInteger(number)) places[number] = place;
+        for (const [key, text] of Object.entries(binaryData ?? {})) {
+          try {
+            const { endpoint, saved } = unpacked(text);
+            place.set(key, text.length);
+            if (saved.seq >= (states.get(endpoint)?.seq ?? 0)) states.set(endpoint, saved);
+          } catch (error) {
+            log("warn", `${key} of ConfigMap ${metadata.name} cannot be read, its endpoint starts afresh: ${messageOf(error)}`);
+          }
         }
       }
+      for (let at = 0; at < places.length; at++) places[at] ??= new Map();
       return states;
     },
     save(endpoint, saved) {

@@ -109,7 +109,7 @@ export function joinElection(options: LeadershipOptions): Leadership {
     const askedAtMs = clock.now();
     let lease: Lease | null = null;
     try {
-      lease = await api.ask<Lease>({ path, signal: closing.signal });
+      lease = await api.ask<Lease>({ path, urgent: true, signal: closing.signal });
     } catch (error) {
       if (!isStatus(error, 404)) throw error;
     }
@@ -130,7 +130,7 @@ export function joinElection(options: LeadershipOptions): Leadership {
       const body = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata, spec: next };
       const written = await api.ask<Lease>({
         ...(lease === null ? { method: "POST", path: collection } : { method: "PUT", path }),
-        ...{ body, signal: closing.signal },
+        ...{ body, urgent: true, signal: closing.signal },
       });
       remember(written.spec ?? next);
       seenUrl = options.url ?? null;

@@ -12,6 +12,8 @@ export interface ApiRequest {
   /** `text/plain`: the answer is given as the text that it is; JSON otherwise. */
   readonly accept?: string;
   readonly signal?: AbortSignal;
+  /** On a connection of its own, before all that waits for one: a lease that is renewed late is lost. */
+  readonly urgent?: boolean;
 }
 
 export type WatchEvent<Item extends KubernetesObject> =

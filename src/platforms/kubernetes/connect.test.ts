@@ -138,3 +138,15 @@ it.each([
   const opened = connectKubernetes({ kubeconfig: kubeconfig ?? made.kubeconfig, context });
   await expect(opened).rejects.toMatchObject({ code: "platform/refused", message: expect.stringContaining(says) });
 });
+
+it("asks what is urgent on a connection of its own, while all others wait for their answers", async () => {
+  const { api, requests } = await setUp((request, response) => {
+    if (request.url === "/base/lease") json(response, 200, { held: true });
+  });
+  const leave = new AbortController();
+  const waiting = Array.from({ length: 50 }, () => api.ask({ path: "/slow", signal: leave.signal }).catch(() => {}));
+  expect(await api.ask({ path: "/lease", urgent: true })).toEqual({ held: true });
+  expect(requests()).toBeLessThan(50);
+  leave.abort(new Error("left"));
+  await Promise.all(waiting);
+});

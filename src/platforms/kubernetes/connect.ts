@@ -79,7 +79,7 @@ function httpApi(
   const base = new URL(server);
   const prefix = base.pathname.replace(/\/+$/, "");
   const secure = base.protocol === "https:";
-  const agents = { ask: newAgent(secure, 8), watch: newAgent(secure, Number.POSITIVE_INFINITY) };
+  const agents = { ask: newAgent(secure, 8), urgent: newAgent(secure, 2), watch: newAgent(secure, Number.POSITIVE_INFINITY) };
 
   let skewMs = 0;
 
@@ -135,7 +135,7 @@ function httpApi(
     const limit = AbortSignal.timeout(askTimeoutMs);
     const signal = request.signal === undefined ? limit : AbortSignal.any([limit, request.signal]);
     try {
-      const response = await send(request, agents.ask, signal);
+      const response = await send(request, request.urgent === true ? agents.urgent : agents.ask, signal);
       if ((response.statusCode ?? 0) >= 400) throw await refusal(request, response);
       const text = await textOf(response);
       return (request.accept === "text/plain" ? text : JSON.parse(text)) as Answer;
@@ -186,6 +186,7 @@ function httpApi(
     skewMs: () => skewMs,
     close() {
       agents.ask.destroy();
+      agents.urgent.destroy();
       agents.watch.destroy();
     },
   };

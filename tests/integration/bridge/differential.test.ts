@@ -51,16 +51,21 @@ function hastened(spec: DifferentialScenario["spec"]): Run["spec"] {
   };
 }
 
-const runs = SCENARIOS.map(
-  (scenario, at): Run => ({
-    namespace: `scenario-${at}`,
-    scenario,
-    spec: hastened(scenario.spec),
-    metric: scenario.values[0]?.name as string,
-    reads: [],
-    counts: [scenario.startReplicas],
-  }),
-);
+const runOf = (scenario: DifferentialScenario, attempt: number): Run => ({
+  namespace: `scenario-${SCENARIOS.indexOf(scenario)}-${attempt}`,
+  scenario,
+  spec: hastened(scenario.spec),
+  metric: scenario.values[0]?.name as string,
+  reads: [],
+  counts: [scenario.startReplicas],
+});
+/** Those under way. */
+let runs: readonly Run[] = [];
+/**
+ * A scenario that came out otherwise runs again, with fewer beside it: what a machine without time to spare did to it (pods that came late, a
+ * sync that was left out) does not come three times, what a rule does, does.
+ */
+const attempts = 3;
 
 const target = "target";
 const pods = Array.from({ length: 100 }, (_, pod) => `${target}-${pod}`);
@@ -189,7 +194,8 @@ function dialectCounts({ scenario, spec, reads }: Run): readonly number[] {
   return changesAt({ ...scenario, readyAfterSeconds: 0 }, moments, rivals).map(({ replicas }) => replicas);
 }
 
-it("the real controller and our dialect come to the same counts, scenario by scenario", { timeout: 400_000 }, async () => {
+async function attempt(scenarios: readonly DifferentialScenario[], number: number): Promise<readonly Run[]> {
+  runs = scenarios.map((scenario) => runOf(scenario, number));
   for (let at = 0; at < runs.length; at += 8) await Promise.all(runs.slice(at, at + 8).map(prepare));
   const ended = new AbortController();
   await follow(ended.signal);
@@ -206,9 +212,24 @@ it("the real controller and our dialect come to the same counts, scenario by sce
   const longestS = Math.max(...SCENARIOS.map(({ seconds }) => seconds)) / speed;
   await new Promise((resolve) => setTimeout(resolve, (longestS + 5) * 1000));
   ended.abort();
-  const real = runs.map(({ scenario, counts }) => `${scenario.name}: ${counts.join(" ")}`);
-  const ours = runs.map((run) => `${run.scenario.name}: ${dialectCounts(run).join(" ")}`);
-  for (const { scenario, reads } of runs)
-    expect(reads.length, `${scenario.name} was hardly read`).toBeGreaterThan(scenario.seconds / speed / 2);
-  expect(ours).toEqual(real);
+  const done = runs;
+  runs = [];
+  await Promise.all(done.map(({ namespace }) => plane.admin.ask({ method: "DELETE", path: `/api/v1/namespaces/${namespace}` })));
+  return done;
+}
+
+const said = ({ scenario }: Run, counts: readonly number[]) => `${scenario.name}: ${counts.join(" ")}`;
+const wasRead = ({ scenario, reads }: Run) => reads.length > scenario.seconds / speed / 2;
+
+it("the real controller and our dialect come to the same counts, scenario by scenario", { timeout: 600_000 }, async () => {
+  let left: readonly DifferentialScenario[] = SCENARIOS;
+  let different: readonly Run[] = [];
+  for (let number = 1; number <= attempts && left.length > 0; number++) {
+    const done = await attempt(left, number);
+    different = done.filter((run) => !wasRead(run) || said(run, dialectCounts(run)) !== said(run, run.counts));
+    left = different.map(({ scenario }) => scenario);
+    console.info(`attempt ${number}: ${done.length - different.length} of ${done.length} scenarios alike`);
+  }
+  expect(different.filter((run) => !wasRead(run)).map(({ scenario }) => `${scenario.name} was hardly read`)).toEqual([]);
+  expect(different.map((run) => said(run, dialectCounts(run)))).toEqual(different.map((run) => said(run, run.counts)));
 });

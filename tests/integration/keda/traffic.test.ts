@@ -16,7 +16,7 @@ let kubelet: Kubelet;
 beforeAll(async () => {
   plane = await startPlane({
     programs: process.env["TIDEGATE_PLANE"] as string,
-    flags: { ...loopbackPods.flags, "kube-controller-manager": ["--horizontal-pod-autoscaler-sync-period=1s"] },
+    flags: { ...loopbackPods().flags, "kube-controller-manager": ["--horizontal-pod-autoscaler-sync-period=1s"] },
   });
   keda = await startKeda(plane);
   kubelet = await startKubelet(plane);
@@ -74,6 +74,13 @@ async function startAll(): Promise<{ readonly url: string; readonly kedaPort: nu
     await Promise.all(running.map(({ ended }) => ended));
   });
   await running[1]?.saw("external scaler", 60_000);
+  type Models = { readonly data: readonly { readonly id: string }[] };
+  await waitFor(
+    "the model at the gateway",
+    async () => ((await (await fetch(`${gateway.url}/v1/models`)).json()) as Models).data.map(({ id }) => id),
+    (models) => models.includes(podModel),
+    120_000,
+  );
   return { url: gateway.url, kedaPort };
 }
 

@@ -11,7 +11,7 @@ import type { MemberNews, MemberOptions } from "./member.fixture.ts";
 import { witness } from "./witness.ts";
 import { applyWorkload, endpointOn, planeForFile, platformSpec, waitFor } from "./workload.ts";
 
-const plane = planeForFile(loopbackPods);
+const plane = planeForFile(loopbackPods());
 let kubelet: Kubelet;
 beforeAll(async () => {
   kubelet = await startKubelet(plane());
@@ -58,7 +58,7 @@ async function leftBy(lease: string): Promise<{ readonly pin: { readonly replica
     query: { labelSelector: `tidegate.dev/lease=${lease}` },
   });
   const packed = Object.values(items[0]?.binaryData ?? {})[0];
-  return packed === undefined ? null : JSON.parse(gunzipSync(Buffer.from(packed, "base64")).toString("utf8"));
+  return packed === undefined ? null : JSON.parse(gunzipSync(Buffer.from(packed, "base64")).toString("utf8")).saved;
 }
 
 it.each([

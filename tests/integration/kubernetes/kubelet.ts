@@ -1,11 +1,12 @@
+import { randomInt } from "node:crypto";
 import { realClock } from "../../../src/clock/index.ts";
 import { type Emulator, startEmulator } from "../../../src/emulator/index.ts";
 import { findProfile } from "../../../src/engine/index.ts";
 import type { KubernetesList, KubernetesObject } from "../../../src/platforms/index.ts";
 import type { Plane } from "./plane/plane.ts";
 
-/** For `planeForFile`: each pod has an address of its own on loopback. */
-export const loopbackPods = { flags: { kwok: ["--cidr=127.88.0.0/16"] } } as const;
+/** For `planeForFile`: each pod has an address of its own on loopback, out of a range that another plane hardly has too. */
+export const loopbackPods = () => ({ flags: { kwok: [`--cidr=127.${randomInt(64, 255)}.${16 * randomInt(16)}.0/20`] } });
 /** On a pod's template: its engine is run by `startKubelet`. */
 export const engineAnnotation = { "test/kubelet": "engine" } as const;
 

@@ -18,7 +18,7 @@ import { applyWorkload, endpointOn, openPlatform, openPlatformAt, planeForFile, 
 /** How long servers and networks are away; longer than what is known is trusted for (5 s). By hand also five minutes. */
 const outageMs = Number(process.env["TIDEGATE_OUTAGE_MS"] ?? 9_000);
 
-const plane = planeForFile(loopbackPods);
+const plane = planeForFile(loopbackPods());
 const ask = (replicas: number, drain: readonly string[] = []) => ({ kind: "scale", replicas, drain }) as const;
 const inState = ({ replicas }: PlatformStatus, state: string) => replicas.filter((replica) => replica.state === state).map(({ id }) => id);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -8,7 +8,7 @@ import { engineAnnotation, type Kubelet, loopbackPods, podModel, startKubelet } 
 import { witness } from "./witness.ts";
 import { applyWorkload, planeForFile, waitFor } from "./workload.ts";
 
-const plane = planeForFile(loopbackPods);
+const plane = planeForFile(loopbackPods());
 let kubelet: Kubelet;
 beforeAll(async () => {
   kubelet = await startKubelet(plane());
