@@ -45,8 +45,6 @@ export interface ClusterConfig {
 
 export interface ConfigSource {
   current(): ClusterConfig;
-  /** Since when what is known may be old, and why; null: it is up to date. */
-  trouble(): { readonly sinceMs: Ms; readonly error: unknown } | null;
   close(): void;
 }
 
@@ -164,7 +162,8 @@ export async function followConfig(options: ConfigSourceOptions): Promise<Config
   function check(object: OwnObject): Omit<ClusterEndpoint, "object"> | null {
     const { uid, generation } = object.metadata;
     const bound = boundTo(object);
-    if (bound === null) return null;
+    // While its manifests are read, what held before goes on.
+    if (bound === null) return checked.get(uid)?.result ?? null;
     const key = JSON.stringify([generation, bound]);
     const before = checked.get(uid);
     if (before?.key === key) return before.result;
@@ -257,7 +256,6 @@ export async function followConfig(options: ConfigSourceOptions): Promise<Config
   started = true;
   return {
     current: () => current,
-    trouble: () => [...endpoints, ...fleets].map(({ following }) => following.trouble()).find((trouble) => trouble !== null) ?? null,
     close,
   };
 }

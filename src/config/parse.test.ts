@@ -632,3 +632,27 @@ spec:
     ["decode", "decode"],
   ]);
 });
+
+it("reads an Endpoint as a cluster prints it", () => {
+  const printed = {
+    apiVersion: "tidegate.dev/v1alpha1",
+    kind: "Endpoint",
+    metadata: {
+      name: "chat",
+      namespace: "llm",
+      uid: "1",
+      resourceVersion: "2",
+      generation: 3,
+      creationTimestamp: "2026-01-01T00:00:00Z",
+      managedFields: [],
+    },
+    spec: {
+      ...{ model: "chat", engine: { kind: "vllm" }, replicas: { max: 2 }, policy: { kind: "slo" } },
+      platform: { kind: "static", urls: ["http://127.0.0.1:1"] },
+    },
+    status: { desired: 1 },
+  };
+  expect(parseConfigDocuments([printed], { env: {} }).endpoints).toMatchObject([{ name: "chat", namespace: "llm" }]);
+  const misspelt = { ...printed, metadata: { ...printed.metadata, lables: {} } };
+  expect(() => parseConfigDocuments([misspelt], { env: {} })).toThrow('metadata.lables: is not a known key; did you mean "labels"?');
+});

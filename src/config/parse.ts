@@ -97,7 +97,8 @@ function checkSources(sources: readonly Source[], readIssues: readonly ConfigIss
   const fleets: StatedFleet[] = [];
   /** Something was meant to be an endpoint or a manifest but could not be read: whatever is missing may be that. */
   let incomplete = readIssues.length > 0;
-  for (const source of sources) {
+  for (const given of sources) {
+    const source = asWritten(given);
     const remarks: Remark[] = [];
     const reader = readerFor(source.value);
     if (reader !== undefined) {
@@ -191,6 +192,22 @@ function inOrder(issues: readonly ConfigIssue[]): ConfigIssue[] {
   return issues.toSorted(
     (a, b) => files.indexOf(a.file) - files.indexOf(b.file) || (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
   );
+}
+
+/** What a cluster adds to our own documents when it prints them. */
+const addedByServer: ReadonlySet<string> = new Set([
+  ...["uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "ownerReferences", "finalizers"],
+  ...["deletionTimestamp", "deletionGracePeriodSeconds"],
+]);
+
+/** The document without what is not its writer's, so that `kubectl get endpoints.tidegate.dev NAME -o yaml` is a config too. */
+function asWritten(source: Source): Source {
+  const { value } = source;
+  if (!isOwn(source, "Endpoint") && !isOwn(source, "Fleet")) return source;
+  const { status: _, metadata, ...rest } = value as { readonly status?: unknown; readonly metadata?: unknown };
+  if (typeof metadata !== "object" || metadata === null) return source;
+  const own = Object.fromEntries(Object.entries(metadata).filter(([key]) => !addedByServer.has(key)));
+  return { ...source, value: { ...rest, metadata: own } };
 }
 
 const KINDS = ["Endpoint", "Fleet", ...MANIFEST_KINDS];

@@ -42,7 +42,7 @@ export const endpointStatusSchema = z.strictObject({
     .strictObject({ time: z.string(), from: z.int(), to: z.int(), reason: z.string() })
     .optional()
     .describe("the last one that changed the count"),
-  attainment: z.string().optional().describe("share of ended requests that met the objective since the controller started"),
+  attainment: z.string().optional().describe("share of ended requests that met the objective since the gateways started"),
   coldStartP90: z.string().optional().describe("90th percentile of measured times from asked for to ready"),
   conditions: z.array(condition).optional(),
 });

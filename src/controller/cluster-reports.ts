@@ -131,7 +131,8 @@ export function reportToCluster({ controller, statuses, events, clock }: Cluster
 
   const stop = controller.onLook((name) => {
     const followed = byName.get(name);
-    if (followed !== undefined) say(followed, viewOf(name));
+    // An object without an endpoint of its own may bear the name of somebody else's.
+    if (followed !== undefined && followed.endpoint !== null) say(followed, viewOf(name));
   });
 
   return {

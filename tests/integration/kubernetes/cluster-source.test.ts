@@ -225,12 +225,19 @@ it("takes the HorizontalPodAutoscaler that names its target where an Endpoint ha
     replicas: undefined,
     metrics: { dcgm_gpu_utilization: "gpu_utilization" },
   });
+  const stated = inNamespace("bound", "llm", { ...endpoint.spec, policy: { kind: "static", replicas: 1 }, replicas: { max: 3 } });
+  await apply(stated);
+  const { loop, lines } = await control("bound");
+  await waitFor(
+    "its own policy",
+    () => statusOf(endpoint),
+    ({ policy, desired }) => policy === "static" && desired !== undefined,
+  );
   await apply(endpoint);
-  const { loop } = await control("bound");
   const unbound = await waitFor(
     "it is unbound",
     () => conditionOf(endpoint, "Valid"),
-    (one) => one !== undefined,
+    (one) => one?.status === "False",
   );
   expect(unbound).toMatchObject({
     status: "False",
@@ -250,7 +257,7 @@ it("takes the HorizontalPodAutoscaler that names its target where an Endpoint ha
   const bound = await waitFor(
     "it is bound",
     () => statusOf(endpoint),
-    ({ policy }) => policy !== undefined,
+    ({ policy }) => policy === "hpa llm-hpa",
   );
   expect(bound).toMatchObject({ policy: "hpa llm-hpa", bounds: { min: 2, max: 7 } });
   await plane().admin.ask({ method: "PATCH", path: hpa, body: { spec: { maxReplicas: 9 } } });
@@ -260,6 +267,8 @@ it("takes the HorizontalPodAutoscaler that names its target where an Endpoint ha
     ({ bounds }) => bounds?.max === 9,
   );
   expect(loop.controller.view().endpoints).toHaveLength(1);
+  // Neither while manifests were read for the first time nor while there was none was it let go of.
+  expect(lines.filter((line) => line.includes("no longer controlled"))).toEqual([]);
 });
 
 it("does not start commands nor reach into other namespaces for whoever may write objects", async () => {
@@ -439,7 +448,7 @@ it("gives replicas back that were draining when their Endpoint is deleted: they 
   await applyWorkload(plane(), "left", { replicas: 3 });
   const document = bothNamed("left", 3);
   await apply(document);
-  const { loop } = await control("default");
+  const { lines } = await control("default");
   await waitFor(
     "its replicas",
     () => statusOf(document),
@@ -455,8 +464,8 @@ it("gives replicas back that were draining when their Endpoint is deleted: they 
   await remove(document);
   await waitFor(
     "it is let go",
-    () => loop.controller.view().endpoints.length,
-    (count) => count === 0,
+    () => lines,
+    (all) => all.some((line) => line.includes("left: no longer controlled")),
   );
   const { items } = await plane().admin.ask<{ items: { metadata: { annotations?: Record<string, string> } }[] }>({
     path: "/api/v1/namespaces/default/pods",
