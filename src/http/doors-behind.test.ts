@@ -149,3 +149,16 @@ it("is unreachable, and not a door where nothing happens, while there is no gate
 it.each(["gateway:9090", "dns+http://", "ftp://gateway"])("refuses the address %s", (address) => {
   expect(() => doorAt(address, { token: null, clock: fakeClock(), log: () => {} })).toThrow(/--gateway is|names nobody/);
 });
+
+it("gives each gateway its part of a replica's bound, by how many there are", async () => {
+  const { clock, door, gateway, list } = name("10.0.0.1");
+  const bound = { maxInFlight: 10, maxPromptTokens: 1000, promptTokensPerSecond: 5000 };
+  const bounded = (): Route[] => [{ ...route("ready"), bound }];
+  await door.setRoutes(endpoint, bounded());
+  expect(gateway(url("10.0.0.1")).routes[0]?.bound).toEqual(bound);
+  list("10.0.0.1", "10.0.0.2");
+  await clock.advance(3_000);
+  await door.setRoutes(endpoint, bounded());
+  for (const address of ["10.0.0.1", "10.0.0.2"])
+    expect(gateway(url(address)).routes[0]?.bound).toMatchObject({ maxInFlight: 5, maxPromptTokens: 500 });
+});

@@ -1,5 +1,6 @@
 import { mergeReports } from "../ledger/index.ts";
 import { type Clock, type Door, type DoorEndpoint, type DoorTotals, type Log, type Ms, type Route, TidegateError } from "../model/index.ts";
+import { shareOfBound } from "../routing/index.ts";
 import { adminDoor } from "./admin-door.ts";
 import { followAddresses, isFollowed } from "./followed-addresses.ts";
 
@@ -74,14 +75,20 @@ export function doorsBehind(url: string, options: DoorsBehindOptions): ClosableD
     for (const listener of listeners) member.held.set(listener, member.door.onHeld(listener));
     log("info", `gateway ${address} has come (${url})`);
     // Where it does not answer yet, the next round of routes tells it.
-    await Promise.allSettled([...routes.values()].map((one) => member.door.setRoutes(one.endpoint, one.routes)));
+    await Promise.allSettled([...routes.values()].map((one) => member.door.setRoutes(one.endpoint, shared(one.routes))));
+  }
+
+  /** Each gateway's part of what a replica may be given, as if they shared the traffic evenly. */
+  function shared(all: readonly Route[]): readonly Route[] {
+    const gateways = Math.max(1, [...members.values()].filter(({ listed }) => listed).length);
+    return all.map((route) => (route.bound == null ? route : { ...route, bound: shareOfBound(route.bound, gateways) }));
   }
 
   function leave(address: string, member: Member): void {
     members.delete(address);
     for (const stop of member.held.values()) stop();
     for (const [endpoint, totals] of member.totals) {
-      const ended = { ...totals, failed: totals.failed + totals.inFlight + totals.held, inFlight: 0, held: 0 };
+      const ended = { ...totals, failed: totals.failed + totals.inFlight + totals.held, inFlight: 0, queued: 0, held: 0 };
       departed.set(endpoint, addTotals(departed.get(endpoint) ?? ended, departed.has(endpoint) ? ended : null));
     }
     log("info", `gateway ${address} has gone (${url})`);
@@ -109,7 +116,7 @@ export function doorsBehind(url: string, options: DoorsBehindOptions): ClosableD
   return {
     async setRoutes(endpoint, next) {
       routes.set(endpoint.name, { endpoint, routes: next });
-      await all((door) => door.setRoutes(endpoint, next));
+      await all((door) => door.setRoutes(endpoint, shared(next)));
     },
     async report(endpoint, cursor) {
       const cursors = cursorsOf(cursor);
