@@ -1,5 +1,5 @@
 import { elapsed, number, percent, seconds } from "../console/index.ts";
-import { CONTENDERS, estimateText } from "../report/index.ts";
+import { CONTENDERS, estimateText, rangeText } from "../report/index.ts";
 import type { ShadowReport, ShadowView, WatchView } from "../shadow/index.ts";
 import { type TableCell, table } from "./study-table.ts";
 
@@ -95,7 +95,7 @@ const time = (ms: number | null | undefined) => seconds(ms === null || ms === un
 export function reportText(report: ShadowReport): string {
   const { measured, traffic, simulated, agreement, beside, objective } = report;
   const at = (ms: number) => new Date(ms).toISOString().replace("T", " ").slice(0, 16);
-  const range = measured.attainment === null ? "–" : `${percent(measured.attainment.least)} to ${percent(measured.attainment.most)}`;
+  const range = measured.attainment === null ? "–" : rangeText(measured.attainment);
   const rows: (readonly (string | TableCell)[])[] = [
     [
       "theirs, measured",
@@ -163,7 +163,7 @@ export function reportText(report: ShadowReport): string {
         ],
         report.checks.map(({ what, unit, measured: value, simulated: one, isNear }) => [
           what,
-          typeof value === "number" ? form(unit, value) : `${form(unit, value.least)} to ${form(unit, value.most)}`,
+          typeof value === "number" ? form(unit, value) : rangeText(value),
           unit === "share" ? estimateText(one, 2, 100, " %") : unit === "ms" ? time(one.mean) : estimateText(one, 2),
           isNear ? { text: "near", style: "green" as const } : { text: "off", style: "red" as const },
         ]),

@@ -26,7 +26,7 @@ const nothing = (): Counted => ({ requests: 0, finished: 0, promptTokens: 0, out
 /**
  * The traffic that engines' own counters tell, where no gateway of ours was in the path: what finished, and what more was in flight than
  * before, has arrived. Counters bridge a time in which nothing could be read; a counter that fell began anew. Not in it: what waited
- * outside the engines or was refused there, and the last seconds of a replica that went. Prompts are known by their mean over a minute.
+ * outside the engines or was refused there, and the last seconds of a replica that went. Sizes are known by their mean over a minute; prompts, too, are taken as exponential about it, which is nearer to real ones than all alike.
  * @returns one stretch for each 5 s from the first decision on, those without requests included
  */
 export function engineTraffic(entries: Iterable<Entry>): readonly RecordedStretch[] {
@@ -126,7 +126,7 @@ function stretches(bins: ReadonlyMap<number, Counted>, startMs: Ms, endMs: Ms): 
       owed -= requests;
       const stretch: RecordedStretch = {
         ...{ atMs: startMs + bin * binMs, durationMs: binMs, requests },
-        promptTokens: { kind: "mean", tokens: prompt },
+        promptTokens: { kind: "mean", tokens: prompt, spread: "exponential" },
         outputTokens: { kind: "mean", tokens: output },
         ...(whole.hitTokens > 0 ? { prefixHitShare: Math.min(1, ratio(within.hitTokens, within.promptTokens, 0)) } : {}),
       };

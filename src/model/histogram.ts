@@ -62,18 +62,17 @@ export function quantileOf(histogram: Histogram, q: number): number | null {
   return bounds.at(-1) ?? null;
 }
 
-/** Share of the observations that are at most `bound`, linear inside the bucket that holds it; null of none. */
-export function shareWithin(histogram: Histogram, bound: number): number | null {
+/** Within which the share of observations of at most `bound` lies: one value where `bound` is a bucket's, else its bucket's two ends; null of none. */
+export function shareWithin(histogram: Histogram, bound: number): { readonly least: number; readonly most: number } | null {
   const { bounds, counts } = histogram;
   const total = countOf(histogram);
   if (!(total > 0)) return null;
   let below = 0;
-  for (const [at, upper] of bounds.entries()) {
-    const inside = counts[at] as number;
-    const lower = at === 0 ? Math.min(0, upper) : (bounds[at - 1] as number);
-    if (bound < upper) return (below + inside * Math.max(0, (bound - lower) / (upper - lower))) / total;
-    below += inside;
+  for (const [at, count] of counts.entries()) {
+    const upper = bounds[at] ?? Number.POSITIVE_INFINITY;
+    const lower = at === 0 ? Number.NEGATIVE_INFINITY : (bounds[at - 1] as number);
+    if (bound < upper) return { least: below / total, most: (bound > lower ? below + count : below) / total };
+    below += count;
   }
-  // Of the open bucket nothing is known but that it is above its bound.
-  return below / total;
+  return { least: below / total, most: 1 };
 }

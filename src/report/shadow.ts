@@ -9,7 +9,7 @@ import { courseTable } from "./tables.ts";
 import { estimateText, timeText } from "./words.ts";
 
 const read = (name: string) => readFile(new URL(`./page/${name}`, import.meta.url), "utf8");
-const size = { width: 1160, height: 240, left: 40, right: 14, top: 12, bottom: 26 };
+const size = { width: 1160, height: 240, left: 40, right: 22, top: 12, bottom: 26 };
 const rateSize = { ...size, height: 110 };
 const mostRows = 60;
 export const CONTENDERS = { recorded: "their counts, simulated", rules: "their rules, simulated", slo: "slo, simulated" } as const;
@@ -30,6 +30,9 @@ ${reports.length < 2 ? null : html`<nav aria-label="Endpoints">${reports.map(({ 
 }
 
 const percent = (share: number, digits = 2) => `${(100 * share).toFixed(digits)} %`;
+/** A range of shares, or the one value that it comes to. */
+export const rangeText = ({ least, most }: { readonly least: number; readonly most: number }): string =>
+  percent(least) === percent(most) ? percent(least) : `${percent(least)} to ${percent(most)}`;
 const when = (ms: Ms) => new Date(ms).toISOString().replace("T", " ").slice(0, 16);
 
 function section(report: ShadowReport): Html {
@@ -63,7 +66,7 @@ function figures({ name, measured, simulated }: ShadowReport): Html {
   );
   const difference = simulated?.difference;
   return html`<div class="scroll figures"><table><caption>What ${name} cost, and would have cost</caption><thead><tr>${["", "GPU-hours", "Cost", "Within the objective", "TTFT p95", "TPOT p95", "Ready", "Changes"].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead><tbody>
-<tr><th scope="row">theirs, measured</th><td>${measured.gpuHours.toFixed(2)}</td><td>${measured.cost.toFixed(2)}</td><td>${range === null ? "–" : `${percent(range.least)} to ${percent(range.most)}`}</td><td>${timeText(measured.ttft?.p95Ms ?? null)}</td><td>${timeText(measured.tpot?.p95Ms ?? null)}</td><td>${measured.readyMean.toFixed(2)}</td><td>${measured.ups + measured.downs}</td></tr>
+<tr><th scope="row">theirs, measured</th><td>${measured.gpuHours.toFixed(2)}</td><td>${measured.cost.toFixed(2)}</td><td>${range === null ? "–" : rangeText(range)}</td><td>${timeText(measured.ttft?.p95Ms ?? null)}</td><td>${timeText(measured.tpot?.p95Ms ?? null)}</td><td>${measured.readyMean.toFixed(2)}</td><td>${measured.ups + measured.downs}</td></tr>
 ${simulatedRows}
 ${
   difference === undefined
@@ -188,7 +191,7 @@ function checks({ checks: all }: ShadowReport): Html {
 <div class="scroll figures"><table><caption>Measured against simulated</caption><thead><tr>${["", "Measured", "Simulated", ""].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead><tbody>
 ${all.map(
   ({ what, unit, measured, simulated, isNear }) =>
-    html`<tr><th scope="row">${what}</th><td>${typeof measured === "number" ? form(unit, measured) : `${form(unit, measured.least)} to ${form(unit, measured.most)}`}</td><td>${unit === "ms" ? timeText(simulated.mean) : unit === "share" ? estimateText(simulated, 2, 100, " %") : estimateText(simulated, 2)}</td><td class="${isNear ? "met" : "missed"}">${isNear ? "near" : "off"}</td></tr>`,
+    html`<tr><th scope="row">${what}</th><td>${typeof measured === "number" ? form(unit, measured) : rangeText(measured)}</td><td>${unit === "ms" ? timeText(simulated.mean) : unit === "share" ? estimateText(simulated, 2, 100, " %") : estimateText(simulated, 2)}</td><td class="${isNear ? "met" : "missed"}">${isNear ? "near" : "off"}</td></tr>`,
 )}
 </tbody></table></div>`;
 }

@@ -35,8 +35,8 @@ export interface Measured {
   readonly ttft: Quantiles | null;
   readonly tpot: Quantiles | null;
   /**
-   * Within which the share of requests inside the objective lies: engines count times to first token and times per token apart, so that
-   * both at once is not known; null where one is missing.
+   * Within which the share of requests inside the objective lies: engines count times to first token and times per token apart and in
+   * buckets, so that both at once is not known; null where one is missing.
    */
   readonly attainment: { readonly least: number; readonly most: number } | null;
   /** Ready and paid for replicas, and the counts asked for, as they changed. */
@@ -117,7 +117,8 @@ export function measure(
     coldStartsMs: all.flatMap(({ bornMs, readyMs: ready }) => (ready === null || bornMs < from ? [] : [ready - bornMs])),
     ttft: quantilesOf(ttft),
     tpot: quantilesOf(tpot),
-    attainment: first === null || each === null ? null : { least: Math.max(0, first + each - 1), most: Math.min(first, each) },
+    attainment:
+      first === null || each === null ? null : { least: Math.max(0, first.least + each.least - 1), most: Math.min(first.most, each.most) },
     fleet: courseOfLives(all, until, wantedAt, from, toMs),
   };
 }

@@ -2,7 +2,7 @@ import type { EngineProfile } from "../engine/index.ts";
 import { type Entry, type History, recordedTraffic } from "../history/index.ts";
 import { readerOf } from "../manifests/index.ts";
 import { type Endpoint, formatDuration, isSignalName, type Ms, messageOf, type Objective, TidegateError } from "../model/index.ts";
-import type { Distribution, Estimate, FigureName } from "../simulator/index.ts";
+import { type Distribution, type Estimate, type FigureName, isMet } from "../simulator/index.ts";
 import type { RecordedStretch } from "../traces/index.ts";
 import { agreementOf, type Said, wantedBy } from "./agreement.ts";
 import { type Simulated, simulateBeside } from "./counterfactual.ts";
@@ -282,7 +282,7 @@ const estimated = ({ mean, halfWidth }: Estimate, digits: number, factor = 1, un
     ? "–"
     : `${(factor * mean).toFixed(digits)}${halfWidth === null ? "" : ` ± ${(factor * halfWidth).toFixed(digits)}`}${unit}`;
 
-function verdictOf({ simulated, simulatedWhy, checks, tooLittle, by }: Omit<ShadowReport, "verdict">): string {
+function verdictOf({ simulated, simulatedWhy, checks, tooLittle, by, objective }: Omit<ShadowReport, "verdict">): string {
   const little = tooLittle.length === 0 ? "" : `Too little was seen to go by: ${tooLittle.join("; ")}. `;
   if (simulated === null) return `${little}What slo would have cost is not known: ${simulatedWhy}.`;
   const [theirs, slo] = (["recorded", "slo"] as const).map((wanted) => simulated.contenders.find(({ name }) => name === wanted)?.figures);
@@ -294,10 +294,26 @@ function verdictOf({ simulated, simulatedWhy, checks, tooLittle, by }: Omit<Shad
     ? `In the simulator, slo takes ${estimated(slo?.gpuHours as Estimate, 2)} GPU-hours where the counts of ${by} take ${estimated(theirs?.gpuHours as Estimate, 2)}${change}: ${estimated(simulated.difference.cost, 2)} in money`
     : `In the simulator, slo and the counts of ${by} cost the same within the luck of the seeds (${estimated(simulated.difference.gpuHours, 2)} GPU-hours)`;
   const reach = `${estimated(slo?.attainment as Estimate, 2, 100, " %")} of requests within the objective against ${estimated(theirs?.attainment as Estimate, 2, 100, " %")}`;
-  const far = checks.filter(({ isNear }) => !isNear);
-  const trust =
-    far.length === 0
-      ? `The simulation of what they did is near what was measured (${checks.length} of ${checks.length} checks).`
-      : `Do not rely on it yet: the simulation of what they did is off what was measured in ${far.length} of ${checks.length} checks (${far.map(({ what }) => what).join("; ")}).`;
-  return `${little}${cost}, with ${reach}. ${trust}`;
+  const [weMeet, theyMeet] = [slo, theirs].map((figures) => isMet(figures?.attainment.mean ?? null, objective.attainment));
+  const met =
+    weMeet && theyMeet
+      ? "both meet the objective"
+      : weMeet
+        ? "slo meets the objective and they miss it"
+        : theyMeet
+          ? "slo misses the objective and they meet it"
+          : "both miss the objective";
+  return `${little}${cost}, with ${reach}: ${met} of ${Number((100 * objective.attainment).toFixed(2))} %. ${trustOf(checks)}`;
+}
+
+/** How far the figures may be relied upon: those of cost, and those of latency. */
+function trustOf(checks: readonly Check[]): string {
+  const far = (units: readonly Check["unit"][]) =>
+    checks.filter(({ unit, isNear }) => !isNear && units.includes(unit)).map(({ what }) => what);
+  const [cost, latency] = [far(["hours", "replicas"]), far(["ms", "share"])];
+  const all = [...cost, ...latency];
+  if (all.length === 0) return `The simulation of what they did is near what was measured (${checks.length} of ${checks.length} checks).`;
+  const off = `the simulation of what they did is off what was measured in ${all.length} of ${checks.length} checks (${all.join("; ")})`;
+  if (cost.length === 0) return `Rely on the cost, and not yet on the share within the objective: ${off}.`;
+  return `Do not rely on it yet: ${off}.`;
 }

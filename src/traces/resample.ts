@@ -3,7 +3,10 @@ import { randomStreams, type Uniform } from "./random.ts";
 import type { TraceRequest } from "./trace.ts";
 
 /** How many tokens requests had: their mean, or a histogram of them (upper bounds in tokens). */
-export type RecordedSizes = { readonly kind: "mean"; readonly tokens: number } | ({ readonly kind: "histogram" } & Histogram);
+export type RecordedSizes =
+  /** `spread`: of the tokens about their mean, where something is known or assumed of it. */
+  | { readonly kind: "mean"; readonly tokens: number; readonly spread?: "none" | "exponential" }
+  | ({ readonly kind: "histogram" } & Histogram);
 
 /** A stretch of recorded traffic of which only sums are known. */
 export interface RecordedStretch {
@@ -40,12 +43,12 @@ export function* resample(stretches: Iterable<RecordedStretch>, seed: number): G
     const count = Math.floor(stretch.requests) + (counts() < stretch.requests % 1 ? 1 : 0);
     for (let at = 0; at < count; at++) {
       const arrivalMs = Math.round((stretch.atMs - startMs + times() * stretch.durationMs) * 1000) / 1000;
-      const promptTokens = draw(stretch.promptTokens, sizes, 0);
+      const promptTokens = draw(stretch.promptTokens, sizes, "none");
       const prefixHitTokens = Math.floor(promptTokens * (stretch.prefixHitShare ?? 0));
       open.push({
         arrivalMs,
         promptTokens,
-        outputTokens: draw(stretch.outputTokens, sizes, 1),
+        outputTokens: draw(stretch.outputTokens, sizes, "exponential"),
         ...(stretch.class === undefined || stretch.class === "" ? {} : { class: stretch.class }),
         ...(prefixHitTokens > 0 ? { prefixHitTokens } : {}),
       });
@@ -56,9 +59,12 @@ export function* resample(stretches: Iterable<RecordedStretch>, seed: number): G
 
 const sorted = (requests: readonly TraceRequest[]): readonly TraceRequest[] => requests.toSorted((a, b) => a.arrivalMs - b.arrivalMs);
 
-/** @param spread 0: the mean as it is, 1: exponential about it */
-function draw(sizes: RecordedSizes, uniform: Uniform, spread: 0 | 1): number {
-  if (sizes.kind === "mean") return Math.max(1, Math.round(spread === 0 ? sizes.tokens : -Math.log1p(-uniform()) * sizes.tokens));
+/** @param unlessTold the spread of a mean that states none */
+function draw(sizes: RecordedSizes, uniform: Uniform, unlessTold: "none" | "exponential"): number {
+  if (sizes.kind === "mean") {
+    const isExact = (sizes.spread ?? unlessTold) === "none";
+    return Math.max(1, Math.round(isExact ? sizes.tokens : -Math.log1p(-uniform()) * sizes.tokens));
+  }
   const total = sizes.counts.reduce((sum, count) => sum + count, 0);
   let left = uniform() * total;
   const bucket = sizes.counts.findIndex((count) => {
