@@ -80,6 +80,7 @@ interface Worker {
   readonly group: string;
   readonly seen: Seen;
   readonly told: Told;
+  readonly provisioning: Provisioning | null;
 }
 
 /** How often things are looked at that no watch tells. */
@@ -225,10 +226,11 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     countDue = true;
   }
 
-  function takeWorker(pod: Pod, group: string): void {
-    const seen = workers.get(pod.metadata.uid)?.seen ?? NEVER_SEEN;
-    const state = replicaState({ pod, seen, drainingSinceMs: null, provisioning: null, nowMs: serverNow() });
-    workers.set(pod.metadata.uid, { pod, group, ...state });
+  function takeWorker(pod: Pod, group: string, heard?: Provisioning | null): void {
+    const before = workers.get(pod.metadata.uid);
+    const provisioning = heard === undefined ? (before?.provisioning ?? null) : heard;
+    const state = replicaState({ pod, seen: before?.seen ?? NEVER_SEEN, drainingSinceMs: null, provisioning, nowMs: serverNow() });
+    workers.set(pod.metadata.uid, { pod, group, provisioning, ...state });
     workerChanged(group);
   }
 
@@ -457,19 +459,22 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
   }
 
   async function askEvents(nowMs: Ms): Promise<void> {
-    const stuck = [...known.values()].filter(({ pod }) => !isEnding(pod) && conditionOf(pod, "PodScheduled")?.reason === "Unschedulable");
+    const all = [...pods(), ...[...workers.values()].map(({ pod }) => pod)];
+    const stuck = all.filter((pod) => !isEnding(pod) && conditionOf(pod, "PodScheduled")?.reason === "Unschedulable");
     if (stuck.length === 0 || nowMs < eventsDueMs || eventsDenied) return;
     eventsDueMs = nowMs + eventsEveryMs;
-    for (const entry of stuck) {
-      const { uid } = entry.pod.metadata;
+    for (const { metadata } of stuck) {
+      const { uid } = metadata;
       try {
         const list = await api.ask<KubernetesList<KubernetesEvent>>({
           path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/events`,
           query: { fieldSelector: `involvedObject.uid=${uid}`, limit: 100 },
         });
-        const current = known.get(uid);
+        const heard = provisioningOf(list.items, serverNow());
+        const [current, worker] = [known.get(uid), workers.get(uid)];
+        if (worker !== undefined) takeWorker(worker.pod, worker.group, heard);
         if (current === undefined) continue;
-        current.provisioning = provisioningOf(list.items, serverNow());
+        current.provisioning = heard;
         look(current.pod, current);
       } catch (error) {
         if (error instanceof TidegateError && error.code === "platform/refused") eventsDenied = true;

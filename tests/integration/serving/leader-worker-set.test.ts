@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { statusWhen } from "../../../src/platforms/conformance.ts";
+import type { KubernetesObject } from "../../../src/platforms/index.ts";
 import { planeForFile, rule, waitFor } from "../kubernetes/workload.ts";
 import { ask, bind, bindAs, grow, limitMs, ready, readyOf, shrink } from "./bound.ts";
 import { install } from "./definitions.ts";
@@ -108,4 +109,36 @@ it("pods that a rollout adds are no growth", async () => {
   leave();
   expect(most).toEqual({ wanted: 2, reported: 2 });
   expect(await opened.platform.scale("default", ask(2))).toBe("accepted");
+});
+
+it("hears what node autoscalers say of a worker that fits on no node", async () => {
+  const container = { name: "engine", image: "engine:1", ports: [{ name: "http", containerPort: 8000 }] };
+  const huge = { ...container, resources: { limits: { "nvidia.com/gpu": "1000" } } };
+  const spec = (engine: object) => ({ spec: { terminationGracePeriodSeconds: 0, containers: [engine] } });
+  await plane().apply(pathOf("huge"), {
+    ...{ apiVersion: "leaderworkerset.x-k8s.io/v1", kind: "LeaderWorkerSet", metadata: { name: "huge" } },
+    spec: { replicas: 1, leaderWorkerTemplate: { size: 2, leaderTemplate: spec(container), workerTemplate: spec(huge) } },
+  });
+  const opened = await bind(plane(), target("huge"));
+  const waiting = await statusWhen(opened.platform, ({ replicas }) => replicas[0]?.trouble?.code === "unschedulable", limitMs);
+  expect(waiting.replicas).toMatchObject([
+    { id: "huge-0", state: "starting", stage: "schedule", message: expect.stringContaining("huge-0-1 fits on no node") },
+  ]);
+  const worker = await plane().admin.ask<KubernetesObject>({ path: "/api/v1/namespaces/default/pods/huge-0-1" });
+  await plane().admin.ask({
+    ...{ method: "POST", path: "/api/v1/namespaces/default/events" },
+    body: {
+      ...{
+        apiVersion: "v1",
+        kind: "Event",
+        metadata: { name: "huge.1" },
+        reason: "TriggeredScaleUp",
+        message: "pod triggered scale-up: 1->2",
+      },
+      ...{ type: "Normal", source: { component: "cluster-autoscaler" }, lastTimestamp: new Date().toISOString() },
+      involvedObject: { apiVersion: "v1", kind: "Pod", namespace: "default", name: "huge-0-1", uid: worker.metadata.uid },
+    },
+  });
+  const coming = await statusWhen(opened.platform, ({ replicas }) => replicas[0]?.stage === "provision", limitMs);
+  expect(coming.replicas[0]?.trouble).toBeUndefined();
 });
