@@ -1,18 +1,23 @@
-import { spawn } from "node:child_process";
-import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 
 /** Unix seconds after which CI builds no more, so that it ends in time; people have no limit. */
 const untilS = Number(process.env["TIDEGATE_BUILD_UNTIL"] ?? Number.POSITIVE_INFINITY);
 const tooLate = "was not built by the time at which CI gives up (TIDEGATE_BUILD_UNTIL)";
 
-/**
- * Runs `go ARGS` in a module's folder, with the lowest priority: tests run beside it.
- * @returns null, or what it said, or that CI's time for building is over
- */
-export function go(args: readonly string[], cwd: string): Promise<string | null> {
+/** `wrong`: null where it went well, else what it said, or that CI's time for building is over. */
+export interface GoAnswer {
+  readonly wrong: string | null;
+  readonly output: string;
+}
+
+/** Runs `go ARGS` in a folder, with the lowest priority: tests run beside it. */
+export function go(args: readonly string[], cwd: string): Promise<GoAnswer> {
   const leftMs = untilS * 1000 - Date.now();
-  if (leftMs <= 0) return Promise.resolve(tooLate);
+  if (leftMs <= 0) return Promise.resolve({ wrong: tooLate, output: "" });
+  mkdirSync(cwd, { recursive: true });
   return new Promise((resolve) => {
     const env = { ...process.env, GOFLAGS: "-mod=readonly -buildvcs=false", GOWORK: "off" };
     // A group of its own, so that the compilers that it started end with it.
@@ -30,21 +35,58 @@ export function go(args: readonly string[], cwd: string): Promise<string | null>
         }, leftMs)
       : undefined;
     process.on("exit", end);
-    let said = "";
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (text) => {
-        said = `${said}${text}`.slice(-4000);
-      });
-    }
-    const settle = (result: string | null) => {
+    let [output, said] = ["", ""];
+    child.stdout.on("data", (text) => {
+      output += text;
+    });
+    child.stderr.on("data", (text) => {
+      said = `${said}${text}`.slice(-4000);
+    });
+    const settle = (wrong: string | null) => {
       clearTimeout(timer);
       process.off("exit", end);
-      resolve(late ? tooLate : result);
+      resolve({ wrong: late ? tooLate : wrong, output });
     };
     child.on("error", (error) => settle(error.message));
-    child.on("close", (code) => settle(code === 0 ? null : said.trim().slice(-600)));
+    child.on("close", (code) => settle(code === 0 ? null : (said || output).trim().slice(-600)));
   });
 }
+
+export interface GoProgram {
+  readonly name: string;
+  /** The folder of the module of ours that pins it. */
+  readonly module: string;
+  readonly path: string;
+  readonly ldflags?: string;
+}
+
+/** Builds what is not in the folder yet. @returns null, or why it could not be had */
+export async function buildPrograms(folder: string, programs: readonly GoProgram[]): Promise<string | null> {
+  const missing = () => programs.filter(({ name }) => !existsSync(join(folder, name)));
+  if (missing().length === 0) return null;
+  if (spawnSync("go", ["version"]).status !== 0) return `go, which builds ${missing().map(({ name }) => name)}, is not on PATH`;
+  return inTurn(folder, async () => {
+    mkdirSync(folder, { recursive: true });
+    for (const { name, module, path, ldflags } of missing()) {
+      const startedAt = performance.now();
+      process.stdout.write(`building ${name} …\n`);
+      const part = join(folder, `${name}.${process.pid}`);
+      const { wrong } = await go(["build", "-trimpath", "-ldflags", ["-s", "-w", ldflags].join(" ").trim(), "-o", part, path], module);
+      if (wrong !== null) return `go build of ${name} (${path}): ${wrong}`;
+      renameSync(part, join(folder, name));
+      process.stdout.write(`built ${name} (${((performance.now() - startedAt) / 1000).toFixed(0)} s)\n`);
+    }
+    return null;
+  });
+}
+
+/** Twelve characters for the contents of files: what is built of others is built anew. */
+export const keyOf = (files: readonly string[], more = ""): string =>
+  createHash("sha256")
+    .update(Buffer.concat(files.map((file) => readFileSync(file))))
+    .update(more)
+    .digest("hex")
+    .slice(0, 12);
 
 /** One process at a time builds into a folder; the others wait for it, and find there what it built. */
 export async function inTurn<Result>(folder: string, build: () => Promise<Result>): Promise<Result> {

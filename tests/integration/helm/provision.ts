@@ -8,6 +8,8 @@ import { buildHelm } from "./build.ts";
 /** The kinds of Prometheus Operator and cert-manager, whose definitions the API server of the test has not. */
 const models = { "@kubernetes-models/cert-manager": "6.0.0", "@kubernetes-models/prometheus-operator": "6.0.0" };
 
+export const builds = true;
+
 /** The control plane of the kubernetes suite, helm, and types of other people's custom resources. */
 export async function provision(cache: string): Promise<Provision> {
   const plane = await provisionPlane(join(dirname(cache), "bridge"));

@@ -3,6 +3,8 @@ import { dirname, join } from "node:path";
 import type { Provision } from "../../../scripts/integration.ts";
 import { buildPlane } from "../kubernetes/plane/build.ts";
 
+export const builds = true;
+
 /** The control plane of the kubernetes suite, out of the same cache. */
 export async function provision(cache: string): Promise<Provision> {
   if (spawnSync("openssl", ["version"]).status !== 0)
