@@ -80,7 +80,9 @@ export function sharedState(options: SharedStateOptions): SharedState {
     const binaryData = Object.fromEntries(changed);
     const query = { fieldManager: "tidegate" };
     try {
-      await api.ask({ method: "PATCH", path: `${collection}/${encodeURIComponent(named)}`, query, body: { binaryData } });
+      // Its metadata in answer: all that is in it would come back otherwise.
+      const accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+      await api.ask({ method: "PATCH", accept, path: `${collection}/${encodeURIComponent(named)}`, query, body: { binaryData } });
     } catch (error) {
       if (!isStatus(error, 404)) throw error;
       const metadata = { name: named, namespace, labels: { [label]: name } };
