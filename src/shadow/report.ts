@@ -119,8 +119,12 @@ async function reportOf(name: string, rulesName: string | null, options: ShadowR
   const traffic = trafficOf(stretches, hasLedger(entries()));
   const rules = rulesName === null ? null : endpointOf(history, rulesName);
   const recomputed = rulesName === null ? [] : decisionsOf(history.entries(rulesName, range));
-  const stated: readonly Said[] = measured.stated.map(({ atMs, status }) => ({ atMs, replicas: status.desired }));
-  const agreement = rules === null || stated.length === 0 ? null : agreementOf(recomputed, stated, intervalOf(recomputed));
+  // Who states nothing is taken by what was found.
+  const stated: readonly Said[] =
+    measured.stated.length > 0
+      ? measured.stated.map(({ atMs, status }) => ({ atMs, replicas: status.desired }))
+      : measured.fleet.map(({ atMs, wanted }) => ({ atMs, replicas: wanted }));
+  const agreement = rules === null ? null : agreementOf(recomputed, stated, intervalOf(recomputed));
   const blindTo = rules === null ? [] : unsimulated(rules);
   const rulesWhy =
     rules === null

@@ -78,7 +78,13 @@ export function startWatch(options: WatchOptions): Watch {
   let newest: AutoscalerStatus | null = null;
   let recorded = "";
   let broken: string | null = null;
+  /** What the other stated, or, where it states nothing, the counts that were found. */
   const stated: Said[] = [];
+  const state = (replicas: number | null) => {
+    if (stated.at(-1)?.replicas === replicas) return;
+    stated.push({ atMs: clock.now(), replicas });
+    if (stated.length > keptSaid) stated.splice(0, stated.length - keptSaid);
+  };
   const waiting: { readonly atMs: Ms; readonly status: AutoscalerStatus }[] = [];
 
   const platform = readOnly(options.platform, (status) => {
@@ -110,6 +116,7 @@ export function startWatch(options: WatchOptions): Watch {
     ...{ endpoint: ours, policy, platform, collector, doors: [], history, clock, metrics, log: options.log, quota: createQuota(() => {}) },
     onLook() {
       const nowMs = clock.now();
+      if (newest === null && seen !== null && !isOld) state(Object.values(seen.pools).reduce((sum, { wanted }) => sum + wanted, 0));
       tried(() => {
         flush();
         if (rules !== null && seen !== null && !isOld) rules.look(nowMs, seen, series);
@@ -140,8 +147,7 @@ export function startWatch(options: WatchOptions): Watch {
       if (text === recorded) return;
       recorded = text;
       const atMs = clock.now();
-      stated.push({ atMs, replicas: status.desired });
-      if (stated.length > keptSaid) stated.splice(0, stated.length - keptSaid);
+      state(status.desired);
       waiting.push({ atMs, status });
     },
     view() {
@@ -152,7 +158,7 @@ export function startWatch(options: WatchOptions): Watch {
       return {
         ...{ name, title, atMs: nowMs, endpoint, autoscaler: newest },
         ours: decision === undefined ? null : { replicas: decision.to, reason: decision.reason },
-        agreement: rules === null || newest === null ? null : agreementOf(rules.decided, stated, slackMs),
+        agreement: rules === null ? null : agreementOf(rules.decided, stated, slackMs),
         why: theirs.why ?? (theirs.unseen.length === 0 ? null : `cannot read ${theirs.unseen.join(", ")}`),
         blind: blindness(nowMs),
       };
