@@ -15,7 +15,7 @@ const args = ["template", "tidegate", chart, "--namespace", namespace, "--includ
 const { status, error, stdout, stderr } = spawnSync(helm, args, { encoding: "utf8", maxBuffer: 64 * 1024 * 1024 });
 if (status !== 0) {
   const missing = error !== undefined && "code" in error && error.code === "ENOENT";
-  process.stderr.write(missing ? `${helm} is not to be found: put helm 3.14 or newer on PATH, or name it by HELM\n` : `${stderr}\n`);
+  process.stderr.write(missing ? `${helm} is not to be found: put helm (4 or 3) on PATH, or name it by HELM\n` : `${stderr}\n`);
   process.exit(1);
 }
 const head = `# Tidegate: controller and gateway in namespace ${namespace}, for the Endpoints in it. Rendered from deploy/helm/tidegate.

@@ -4,6 +4,7 @@ import { parse } from "yaml";
 import { chartFiles, chartValues } from "../../scripts/chart.ts";
 import { createMetrics } from "../../src/controller/metrics.ts";
 import { createMetrics as createGatewayMetrics } from "../../src/gateway/metrics.ts";
+import { ROUTINGS } from "../../src/routing/index.ts";
 
 const read = (file: string) => readFileSync(new URL(`../../deploy/helm/tidegate/files/${file}`, import.meta.url), "utf8");
 /** Every name on our pages, with what histograms are called on the wire. */
@@ -51,4 +52,9 @@ it("the chart is of the package's version", () => {
     appVersion: string;
   };
   expect(appVersion).toBe(version);
+});
+
+it("the chart offers the routings that there are", () => {
+  const schema = JSON.parse(readFileSync(new URL("../../deploy/helm/tidegate/values.schema.json", import.meta.url), "utf8"));
+  expect(schema.properties.gateway.properties.routing.enum.toSorted()).toEqual([...ROUTINGS].toSorted());
 });
