@@ -90,3 +90,18 @@ it("writes nothing while another controller leads, and goes on where a write fai
   await clock.advance(120_000);
   expect(server.asked).toHaveLength(3);
 });
+
+it("does not write what stands there already, in whatever order, when a controller takes over", async () => {
+  const { clock, writer, statuses } = setUp();
+  writer.say(
+    exampleObject("a"),
+    { desired: 1, replicas: { ready: 1, starting: 0 } },
+    { attainment: "99.0%" },
+    {
+      ...{ attainment: "99.0%", replicas: { starting: 0, ready: 1 }, desired: 1 },
+    },
+  );
+  writer.say(exampleObject("b"), { desired: 1 }, {}, { desired: 2 });
+  await clock.advance(10_000);
+  expect(statuses()).toEqual([{ desired: 1 }]);
+});

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { type Clock, type Log, type Ms, messageOf } from "../model/index.ts";
 import { isStatus, type KubernetesApi } from "../platforms/index.ts";
 import { GROUP, type ObjectReference, objectPath, VERSION } from "./objects.ts";
@@ -24,8 +25,8 @@ export interface StatusWriterOptions {
  * written; what changed is written soon, and no more often than it may be.
  */
 export interface StatusWriter {
-  /** What should stand there. `drift`: what of it changes all the time, and may wait. */
-  say(object: ObjectReference, status: object, drift?: object): void;
+  /** What should stand there. `drift`: what of it changes all the time, and may wait. `standing`: what stands there as far as is known. */
+  say(object: ObjectReference, status: object, drift?: object, standing?: object): void;
   /** The object is gone. */
   forget(uid: string): void;
   /** Writes at once what is not written. */
@@ -110,17 +111,19 @@ export function statusWriter(options: StatusWriterOptions): StatusWriter {
   }
 
   return {
-    say(object, status, drift = {}) {
+    say(object, status, drift = {}, standing) {
       const main = JSON.stringify(status);
       const full = { ...status, ...drift };
       const whole = JSON.stringify(full);
       const before = entries.get(object.uid);
       if (before !== undefined) Object.assign(before, { object, status: full, main, whole });
-      else
+      else {
+        const stands = standing !== undefined && isDeepStrictEqual(standing, full);
         entries.set(object.uid, {
-          ...{ object, status: full, main, whole, writtenMain: null, writtenWhole: null },
+          ...{ object, status: full, main, whole, writtenMain: stands ? main : null, writtenWhole: stands ? whole : null },
           ...{ dueMs: clock.now(), writtenAtMs: Number.NEGATIVE_INFINITY },
         });
+      }
       if (before === undefined || dueOf(before) !== null) arm();
     },
     forget: (uid) => void entries.delete(uid),

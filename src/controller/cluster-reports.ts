@@ -58,6 +58,8 @@ export function reportToCluster({ controller, statuses, events, clock }: Cluster
   function say(followed: Followed, view: EndpointView | null): void {
     const { object, problem, warnings, endpoint } = followed;
     const waiting = view === null && endpoint === null ? null : controller.waiting(object.name);
+    // It starts: what stood there is truer than nothing.
+    if (problem === null && waiting === null && (view === null || view.now === null)) return;
     const desired = view === null ? null : controller.endpoint(object.name).desired();
     const before = followed.status;
     const policy = endpoint === null ? null : policyOf(endpoint);
@@ -66,7 +68,7 @@ export function reportToCluster({ controller, statuses, events, clock }: Cluster
       ...{ generation: object.generation, problem, warnings, view, desired, policy, waiting, before, nowMs },
     });
     followed.status = { ...status, ...drift };
-    statuses.say(object, status, drift);
+    statuses.say(object, status, drift, before);
     tellConditions(followed, before.conditions ?? []);
     if (view !== null) tellDecisions(followed, view);
   }
