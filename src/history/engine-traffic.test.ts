@@ -27,7 +27,7 @@ function look(atMs: number, pages: Readonly<Record<string, Page>>, readyMs = 0):
   return { kind: "decision", atMs, observation, decision: { seq: 1, wants: {}, steps: [], conditions: [], nextAtMs: 0 } };
 }
 const total = (entries: readonly Entry[]) => {
-  const stretches = engineTraffic(entries);
+  const stretches = engineTraffic(() => entries);
   const tokens = (of: "promptTokens" | "outputTokens") =>
     stretches.reduce((sum, { requests, [of]: sizes }) => sum + requests * (sizes.kind === "mean" ? sizes.tokens : Number.NaN), 0);
   return {
@@ -75,7 +75,7 @@ it("keeps the recorded tokens, whatever the stretches are", () => {
 
 it("tells the share of prompts that the prefix cache held", () => {
   const entries = [look(0, { a: { ...page(0, 0), prefix_hits: 0 } }), look(5000, { a: { ...page(4, 0), prefix_hits: 100 } })];
-  expect(engineTraffic(entries)[0]?.prefixHitShare).toBeCloseTo(0.25);
+  expect(engineTraffic(() => entries)[0]?.prefixHitShare).toBeCloseTo(0.25);
 });
 
 it("is what recordedTraffic gives where no gateway was in the path, from the first decision on", () => {
@@ -84,4 +84,24 @@ it("is what recordedTraffic gives where no gateway was in the path, from the fir
     [0, 0],
     [5000, 2],
   ]);
+});
+
+it("takes the endpoint's own rates where no replica says anything, as of queries to a Prometheus server", () => {
+  const rates = (atMs: number, perSecond: number | null): Entry => {
+    const entry = look(atMs, {}) as Extract<Entry, { kind: "decision" }>;
+    const told: Series[] = Object.entries({ request_rate: 1, prompt_tokens_per_second: 300, output_tokens_per_second: 80 }).map(
+      ([name, times]) => {
+        const sample = { atMs, windowMs: 0, value: times * (perSecond ?? 0) };
+        const fault = perSecond === null ? { code: "signal/unreachable", sinceMs: atMs } : null;
+        return { name, subject: { kind: "endpoint" }, samples: [sample], latest: sample, fault };
+      },
+    );
+    return { ...entry, observation: { ...entry.observation, series: told } };
+  };
+  // What could not be read is not there: neither a rate nor 0.
+  expect(total([rates(0, 4), rates(15_000, 4), rates(30_000, null), rates(45_000, 2)])).toEqual({
+    requests: 90,
+    prompt: 27_000,
+    output: 7_200,
+  });
 });

@@ -6,6 +6,8 @@ import type { Entry } from "./store.ts";
 const binMs: Ms = 5_000;
 /** Sizes are means over so many stretches. */
 const sizeBins = 12;
+/** For how long a rate speaks that none came after. */
+const longestRateMs: Ms = 60_000;
 /** A stretch of sizes with fewer requests than this takes the mean of all. */
 const enoughRequests = 3;
 
@@ -27,9 +29,11 @@ const nothing = (): Counted => ({ requests: 0, finished: 0, promptTokens: 0, out
  * The traffic that engines' own counters tell, where no gateway of ours was in the path: what finished, and what more was in flight than
  * before, has arrived. Counters bridge a time in which nothing could be read; a counter that fell began anew. Not in it: what waited
  * outside the engines or was refused there, and the last seconds of a replica that went. Sizes are known by their mean over a minute; prompts, too, are taken as exponential about it, which is nearer to real ones than all alike.
+ * Where no replica says anything, the endpoint's own rates are taken, as of queries to a Prometheus server.
+ * @param entries gives the same entries each time it is called
  * @returns one stretch for each 5 s from the first decision on, those without requests included
  */
-export function engineTraffic(entries: Iterable<Entry>): readonly RecordedStretch[] {
+export function engineTraffic(entries: () => Iterable<Entry>): readonly RecordedStretch[] {
   const bins = new Map<number, Counted>();
   const last = new Map<string, { atMs: Ms; reading: Reading }>();
   let startMs: Ms | null = null;
@@ -48,7 +52,7 @@ export function engineTraffic(entries: Iterable<Entry>): readonly RecordedStretc
     }
   };
 
-  for (const entry of entries) {
+  for (const entry of entries()) {
     if (entry.kind !== "decision") continue;
     const { observation } = entry;
     startMs ??= observation.nowMs;
@@ -63,7 +67,34 @@ export function engineTraffic(entries: Iterable<Entry>): readonly RecordedStretc
       }
     }
   }
+  if (startMs !== null && last.size === 0) addRates(entries(), add);
   return startMs === null ? [] : stretches(bins, startMs, endMs);
+}
+
+/** The endpoint's own rates, as a Prometheus server gives them: each speaks of the time since the one before, of a minute at most. */
+function addRates(entries: Iterable<Entry>, add: (fromMs: Ms, toMs: Ms, counted: Counted) => void): void {
+  let beforeMs: Ms | null = null;
+  for (const entry of entries) {
+    if (entry.kind !== "decision") continue;
+    const { nowMs, series } = entry.observation;
+    const rate = (name: string): number | null => {
+      const one = series.find(({ name: signal, subject }) => signal === name && subject.kind === "endpoint");
+      const isNew = one?.latest !== null && one?.latest !== undefined && one.fault === null && one.latest.atMs > nowMs - longestRateMs;
+      return isNew && typeof one.latest?.value === "number" ? one.latest.value : null;
+    };
+    const fromMs = Math.max(beforeMs ?? nowMs, nowMs - longestRateMs);
+    beforeMs = nowMs;
+    const requests = rate("request_rate");
+    if (requests === null || fromMs === nowMs) continue;
+    const seconds = (nowMs - fromMs) / 1000;
+    add(fromMs, nowMs, {
+      requests: requests * seconds,
+      finished: requests * seconds,
+      promptTokens: (rate("prompt_tokens_per_second") ?? 0) * seconds,
+      outputTokens: (rate("output_tokens_per_second") ?? 0) * seconds,
+      hitTokens: 0,
+    });
+  }
 }
 
 /** Of each replica, what one look at its page said: samples of one look have one time. */

@@ -16,7 +16,7 @@ export function* recordedTraffic(entries: () => Iterable<Entry>): Generator<Reco
     if (hasLedger) break;
   }
   if (!hasLedger) {
-    yield* engineTraffic(entries()).filter(({ requests }, at) => at === 0 || requests > 0);
+    yield* engineTraffic(entries).filter(({ requests }, at) => at === 0 || requests > 0);
     return;
   }
   const ended = new Map<string, { requests: number; tokens: number }>();
