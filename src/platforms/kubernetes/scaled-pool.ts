@@ -95,6 +95,12 @@ const goneVisibleMs: Ms = 60_000;
 /** A pod that was let go and still lives after this time was not chosen: it serves again. */
 const reclaimMs: Ms = 10_000;
 const eventsEveryMs: Ms = 10_000;
+/**
+ * A count is lowered no sooner than this after a mark, and after an absence of the API server no sooner than so many times its length: who
+ * deletes the pods goes by what it has seen, and may have gone on with an old picture (client-go's reflectors wait up to 30 s, and as
+ * much again by chance).
+ */
+const settle = { markMs: 1_000, factor: 2, shortestMs: 3_000, longestMs: 60_000 } as const;
 
 /**
  * Draining is written on the pods themselves, so it outlives us. The scale counts a draining pod until it is let go; `wanted` is
@@ -123,6 +129,8 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
   let closed = false;
   let eventsDueMs = 0;
   let eventsDenied = false;
+  let blindSinceMs: Ms | null = null;
+  let settledAtMs: Ms = Number.NEGATIVE_INFINITY;
   let gpusChecked = false;
   /** Pods whose release is under way. */
   const lettingGo = new Set<string>();
@@ -423,8 +431,26 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
     await payBack();
   }
 
+  /** Notes when we could not see, for then the controllers that choose the pod to delete could not either. */
+  function noteSight(): void {
+    const trouble = following.trouble() ?? scaleTrouble;
+    const nowMs = clock.now();
+    if (trouble !== null) blindSinceMs ??= trouble.sinceMs;
+    else if (blindSinceMs !== null) {
+      settledAtMs = nowMs + Math.min(settle.longestMs, Math.max(settle.shortestMs, settle.factor * (nowMs - blindSinceMs)));
+      blindSinceMs = null;
+    }
+  }
+
+  /** Whether the pods' controller has surely seen which of them are to go. */
+  function isKnownToController(): boolean {
+    noteSight();
+    if (blindSinceMs !== null || clock.now() < settledAtMs) return false;
+    return !pods().some((pod) => isReleased(pod) && serverNow() - (drainingSince(pod) ?? 0) < settle.markMs);
+  }
+
   async function payBack(): Promise<void> {
-    if (owed === 0) return;
+    if (owed === 0 || !isKnownToController()) return;
     const step = Math.min(owed, payable());
     if (step === 0) return;
     if (await write(Math.max(0, count.replicas - step))) owed -= step;
@@ -494,6 +520,7 @@ export async function scaledPool(options: ScaledPoolOptions): Promise<ScaledPool
 
   async function tick(): Promise<void> {
     const nowMs = clock.now();
+    noteSight();
     for (const [id, replica] of gone) if (nowMs - (replica.entered.gone ?? nowMs) > goneVisibleMs) gone.delete(id);
     if (nowMs - countReadMs > (countDue ? scaleAgainMs : scaleEveryMs)) {
       try {

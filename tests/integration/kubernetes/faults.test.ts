@@ -131,7 +131,7 @@ it("holds while the API server is down, and goes on by watch when it is back", a
   const after = await statusWhen(
     platform,
     (status) => status.replicas.some(({ id, state }) => id === draining && state === "gone"),
-    20_000,
+    90_000,
   );
   expect(
     ready(after)
