@@ -81,6 +81,8 @@ export async function startFleet(options: FleetOptions): Promise<RunningFleet> {
     if (options.gatewayPort !== null) {
       const { startGateway } = await import("../gateway/index.ts");
       gateway = await startGateway({ port: options.gatewayPort, host, clock, log });
+      // Known before the first look of any loop: a request that comes now is held, not refused.
+      for (const { name, model, objective, gateway: limits } of endpoints) gateway.know({ name, model, objective, limits });
       closers.push(() => (gateway as import("../gateway/index.ts").Gateway).close({ graceMs: 1000 }));
       doors.push(gateway);
     }
