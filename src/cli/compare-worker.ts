@@ -1,10 +1,7 @@
-import { isAbsolute, join } from "node:path";
-import { openTrace } from "../load/index.ts";
 import { TidegateError } from "../model/index.ts";
 import {
   type CellResult,
   heldRows,
-  type OpenTrace,
   type ReferenceCell,
   runCell,
   runReferences,
@@ -12,8 +9,8 @@ import {
   type ScenarioRun,
   scenarioRun,
 } from "../simulator/index.ts";
-import type { TraceRequest } from "../traces/index.ts";
 import { contenderIn, type PolicyChoice } from "./compare-policies.ts";
+import { heldTraces } from "./held-traces.ts";
 import type { Trouble } from "./thread-pool.ts";
 
 /** One run, as it goes to a thread. */
@@ -38,29 +35,6 @@ export interface CellAnswer {
   readonly tookMs: number;
 }
 
-/** A thread holds the rows of this many trace files: tasks come scenario by scenario, so that it seldom reads one twice. */
-const FILES_HELD = 2;
-const held = new Map<string, Promise<readonly TraceRequest[]>>();
-
-const openIn =
-  (folder: string): OpenTrace =>
-  (file) => {
-    const path = file === "builtin" || isAbsolute(file) ? file : join(folder, file);
-    const known = held.get(path);
-    if (known !== undefined) return known;
-    const rows = collected(openTrace(path));
-    held.set(path, rows);
-    const [oldest] = held.keys();
-    if (held.size > FILES_HELD && oldest !== undefined) held.delete(oldest);
-    return rows;
-  };
-
-async function collected(rows: AsyncIterable<TraceRequest>): Promise<readonly TraceRequest[]> {
-  const all: TraceRequest[] = [];
-  for await (const row of rows) all.push(row);
-  return all;
-}
-
 /** Most rows of a scenario that a thread holds for the next policy. */
 const ROWS_HELD = 4_000_000;
 let last: { readonly key: string; readonly runs: Promise<readonly ScenarioRun[]> } | null = null;
@@ -70,7 +44,7 @@ function reportedRuns({ scenario, seed, traces, learnFirst }: CellTask): Promise
   const key = JSON.stringify([scenario, seed, traces, learnFirst]);
   if (last?.key !== key) {
     last = null;
-    const made = scenarioRun(scenario, "report", seed, openIn(traces), { learnFirst });
+    const made = scenarioRun(scenario, "report", seed, heldTraces(traces), { learnFirst });
     last = { key, runs: made.then((runs) => runs.map((one) => ({ ...one, rows: heldRows(one.rows, ROWS_HELD) }))) };
   }
   return last.runs;
@@ -81,7 +55,7 @@ export default async function run(task: CellTask): Promise<CellAnswer | Trouble>
   const beganMs = performance.now();
   progress[2 * at + 1] = performance.timeOrigin + beganMs;
   try {
-    const open = openIn(traces);
+    const open = heldTraces(traces);
     const onProgress = (share: number) => {
       progress[2 * at] = share;
     };

@@ -1,17 +1,8 @@
-import { isAbsolute, join } from "node:path";
-import { openTrace } from "../load/index.ts";
 import type { Ms } from "../model/index.ts";
-import {
-  busyMs,
-  heldRows,
-  type OpenTrace,
-  type Scenario,
-  type ScenarioRun,
-  type SimulationOptions,
-  scenarioRun,
-} from "../simulator/index.ts";
+import { busyMs, heldRows, type Scenario, type ScenarioRun, type SimulationOptions, scenarioRun } from "../simulator/index.ts";
 import type { TraceRequest } from "../traces/index.ts";
 import type { DataFacts, Stage } from "../tuner/index.ts";
+import { heldTraces } from "./held-traces.ts";
 
 /** Where stages end, as shares of the trace's time. What comes before a stage is run through, so that memories are what they would be. */
 const ENDS: Readonly<Record<Stage, readonly [number, number]>> = { train: [0, 0.5], validation: [0.5, 0.75], test: [0.75, 1] };
@@ -85,23 +76,6 @@ const TRAIN_SHARE = 2 / 3;
 /** Lucks of siblings that choose, away from those that are tuned on. */
 const VALIDATION_SEED = 1_000;
 
-const files = new Map<string, Promise<readonly TraceRequest[]>>();
-
-function openIn(folder: string): OpenTrace {
-  return (file) => {
-    const path = file === "builtin" || isAbsolute(file) ? file : join(folder, file);
-    const known = files.get(path) ?? collected(openTrace(path));
-    files.set(path, known);
-    return known;
-  };
-}
-
-async function collected(rows: AsyncIterable<TraceRequest>): Promise<readonly TraceRequest[]> {
-  const all: TraceRequest[] = [];
-  for await (const row of rows) all.push(row);
-  return all;
-}
-
 /** What of a scenario's runs counts for a stage; nothing stated: all of what the run itself counts. */
 type Stretch = Partial<Pick<SimulationOptions, "warmupMs" | "durationMs" | "splitMs">>;
 
@@ -117,16 +91,16 @@ export async function scenarioStage(
   untilMs: Ms | null,
 ): Promise<{ readonly runs: readonly ScenarioRun[]; readonly stretch: Stretch }> {
   const { splitMs } = scenario;
-  if (stage === "test") return { runs: await scenarioRun(scenario, "report", seed, openIn(traces)), stretch: {} };
+  if (stage === "test") return { runs: await scenarioRun(scenario, "report", seed, heldTraces(traces)), stretch: {} };
   if (splitMs === null) {
     const own = stage === "validation" ? seed + VALIDATION_SEED : seed;
-    return { runs: await scenarioRun(scenario, "tune", own, openIn(traces)), stretch: {} };
+    return { runs: await scenarioRun(scenario, "tune", own, heldTraces(traces)), stretch: {} };
   }
   const endMs = Math.min(splitMs, untilMs ?? splitMs);
   const middleMs = endMs * TRAIN_SHARE;
   const warmupMs = stage === "train" ? Math.min(WARMUP_MS, WARMUP_SHARE * endMs) : middleMs;
   const durationMs = stage === "train" ? middleMs : endMs;
-  return { runs: await scenarioRun(scenario, "tune", seed, openIn(traces)), stretch: { warmupMs, durationMs, splitMs: null } };
+  return { runs: await scenarioRun(scenario, "tune", seed, heldTraces(traces)), stretch: { warmupMs, durationMs, splitMs: null } };
 }
 
 /** A stage's run with its rows at hand, and how many of them count. */

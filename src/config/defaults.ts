@@ -35,7 +35,8 @@ export const DEFAULTS = {
     signals: { tolerance: 0.1, interval: "15s", zeroAfter: "never" },
     ceiling: { maxStep: 0.5 },
     saturation: { throughput: "output_tokens_per_second", below: 0.9, waiting: 1, step: 0.25 },
-    slo: { interval: "5s", coldStart: "1m", quantile: 0.95, zeroAfter: "10m" },
+    schedule: { timezone: "UTC" },
+    slo: { interval: "5s", coldStart: "1m", zeroAfter: "10m", wakeUpPenalty: null },
   },
   // Kubernetes API reference, autoscaling/v2 HorizontalPodAutoscalerBehavior.
   behavior: {

@@ -47,7 +47,7 @@ it("fills in every default", () => {
       { name: "default", role: "serve", gpu: "", gpusPerReplica: 1, spot: false, pricePerReplicaHour: 0, min: 0, max: 4, standby: 0 },
     ],
     objective: { attainment: 0.99, timeToFirstTokenMs: 2_000, timePerOutputTokenMs: 50 },
-    policy: { kind: "slo", spec: { intervalMs: 5_000, coldStartMs: 60_000, quantile: 0.95, zeroAfterMs: 600_000 } },
+    policy: { kind: "slo", spec: { intervalMs: 5_000, coldStartMs: 60_000, zeroAfterMs: 600_000, wakeUpPenaltyGpuMs: null, schedule: [] } },
     gateway: {
       maxHeld: 1000,
       holdTimeoutMs: 600_000,
@@ -655,4 +655,34 @@ it("reads an Endpoint as a cluster prints it", () => {
   expect(parseConfigDocuments([printed], { env: {} }).endpoints).toMatchObject([{ name: "chat", namespace: "llm" }]);
   const misspelt = { ...printed, metadata: { ...printed.metadata, lables: {} } };
   expect(() => parseConfigDocuments([misspelt], { env: {} })).toThrow('metadata.lables: is not a known key; did you mean "labels"?');
+});
+
+it.each([
+  ["neither cron nor at", "{ for: 1h, replicas: 2 }", "schedule[0]: needs exactly one of cron and at; say when it begins"],
+  ["no measure", '{ at: "2026-12-01T09:00", for: 1h }', "schedule[0]: needs exactly one of replicas and times"],
+  ["a bad cron", "{ cron: 0 25 * * *, for: 1h, times: 2 }", 'schedule[0].cron: has "25" for the hour; it runs from 0 to 23'],
+  [
+    "a bad zone",
+    "{ cron: 0 9 * * *, timezone: Berlin, for: 1h, times: 2 }",
+    "schedule[0].timezone: is not a time zone of the IANA database",
+  ],
+  ["a bad time", "{ at: tomorrow, for: 1h, times: 2 }", "schedule[0].at: is not a date and time"],
+  [
+    "one name twice",
+    "{ at: 2026-12-01, for: 1h, times: 2 }, { at: 2026-12-01, for: 2h, times: 3 }",
+    "is the second event called 2026-12-01",
+  ],
+])("refuses an announced event with %s", (_, events, issue) => {
+  expect(check(endpoint({ policy: `{ kind: slo, schedule: [${events}] }` })).issues.join("\n")).toContain(issue);
+});
+
+it("reads announced events in their own time zone", () => {
+  const text = endpoint({
+    policy: "{ kind: slo, schedule: [{ name: launch, at: 2026-12-01T09:00, timezone: Europe/Berlin, for: 2h, times: 3 }] }",
+  });
+  expect(parseConfig(text, { file: "t.yaml", env: {} }).endpoints[0]?.policy).toMatchObject({
+    spec: {
+      schedule: [{ name: "launch", cron: null, atMs: Date.parse("2026-12-01T08:00:00Z"), forMs: 7_200_000, replicas: null, times: 3 }],
+    },
+  });
 });

@@ -1,4 +1,5 @@
 import {
+  type AnnouncedEvent,
   isSignalName,
   type PolicySpec,
   type Pool,
@@ -8,6 +9,7 @@ import {
   SIGNALS,
   type SignalRule,
 } from "../model/index.ts";
+import { isTimeZone, parseCron, parseDateTime } from "../policy/index.ts";
 import { DEFAULTS } from "./defaults.ts";
 import type { Remark } from "./documents.ts";
 import type { Path } from "./issue.ts";
@@ -16,6 +18,7 @@ import { meaning, nearest } from "./suggest.ts";
 import { parsePercent } from "./units.ts";
 
 type PolicyDocument = Exclude<NonNullable<EndpointSpecDocument["policy"]>, { readonly manifest: unknown }>;
+type SloDocument = Extract<PolicyDocument, { kind: "slo" }>;
 type RuleDocument = Extract<PolicyDocument, { kind: "signals" }>["rules"][number];
 
 const GAUGES = SIGNAL_NAMES.filter((name) => SIGNALS[name].kind === "gauge");
@@ -43,8 +46,17 @@ export function resolvePolicy(policy: PolicyDocument, pools: readonly Pool[], ow
     case "static":
       return { kind: "static", replicas: staticReplicas(policy.replicas, pools, [...base, "replicas"], remarks) };
     case "slo": {
-      const { interval, coldStart, quantile, zeroAfter } = policy;
-      return { kind: "slo", spec: { intervalMs: interval, coldStartMs: coldStart, quantile, zeroAfterMs: zeroAfter } };
+      const { interval, coldStart, zeroAfter, wakeUpPenalty } = policy;
+      return {
+        kind: "slo",
+        spec: {
+          intervalMs: interval,
+          coldStartMs: coldStart,
+          zeroAfterMs: zeroAfter,
+          wakeUpPenaltyGpuMs: wakeUpPenalty === null ? null : wakeUpPenalty * 60_000,
+          schedule: announcedEvents(policy.schedule, [...base, "schedule"], remarks),
+        },
+      };
     }
     case "signals":
       return {
@@ -59,6 +71,37 @@ export function resolvePolicy(policy: PolicyDocument, pools: readonly Pool[], ow
         },
       };
   }
+}
+
+function announcedEvents(events: SloDocument["schedule"], path: Path, remarks: Remark[]): readonly AnnouncedEvent[] {
+  const names = new Set<string>();
+  return events.flatMap((event, index) => {
+    const own: Path = [...path, index];
+    const refuse = (key: string | null, message: string, wayOut: string) => {
+      remarks.push({ path: key === null ? own : [...own, key], hideValue: key === null, message, wayOut });
+      return [];
+    };
+    const { cron, at, timezone, replicas, times } = event;
+    if ((cron === undefined) === (at === undefined)) return refuse(null, "needs exactly one of cron and at", "say when it begins");
+    if ((replicas === undefined) === (times === undefined))
+      return refuse(null, "needs exactly one of replicas and times", "say how many replicas, or how many times the load");
+    if (!isTimeZone(timezone))
+      return refuse("timezone", "is not a time zone of the IANA database", "write for example Europe/Berlin or UTC");
+    const atMs = at === undefined ? null : parseDateTime(at, timezone);
+    if (atMs === undefined) return refuse("at", "is not a date and time", "write for example 2026-12-01T09:00");
+    if (cron !== undefined) {
+      try {
+        parseCron(cron, { kind: "unix", withYear: false });
+      } catch (error) {
+        return refuse("cron", (error as Error).message, "write for example 0 9 * * MON-FRI");
+      }
+    }
+    const name = event.name ?? cron ?? (at as string);
+    if (names.has(name))
+      return refuse(event.name === undefined ? null : "name", `is the second event called ${name}`, "give each a name of its own");
+    names.add(name);
+    return [{ name, cron: cron ?? null, atMs, timeZone: timezone, forMs: event.for, replicas: replicas ?? null, times: times ?? null }];
+  });
 }
 
 function staticReplicas(

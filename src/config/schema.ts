@@ -280,6 +280,22 @@ const direction = (defaults: (typeof DEFAULTS.behavior)["scaleUp" | "scaleDown"]
     })
     .prefault({});
 
+const announcedEvent = z
+  .strictObject({
+    name: text.optional(),
+    cron: text.optional().describe("minute, hour, day of month, month, day of week: when it begins, again and again"),
+    at: text.optional().describe("when it begins, once: 2026-12-01T09:00, local time in timezone unless it ends in an offset or Z"),
+    timezone: text.prefault(DEFAULTS.policy.schedule.timezone).describe("IANA name, such as Europe/Berlin"),
+    for: longDuration,
+    replicas: positive.optional().describe("at least so many, of each role where pools have roles"),
+    times: z
+      .number()
+      .gt(0, { error: "is not above 0; write for example 3" })
+      .optional()
+      .describe("so many times the load that there was before"),
+  })
+  .describe("one of cron and at, and one of replicas and times");
+
 const policy = z
   .discriminatedUnion("kind", [
     z.strictObject({
@@ -308,8 +324,14 @@ const policy = z
       kind: z.literal("slo"),
       interval: longDuration.prefault(DEFAULTS.policy.slo.interval),
       coldStart: longDuration.prefault(DEFAULTS.policy.slo.coldStart).describe("assumed until the first one is measured"),
-      quantile: properShare.prefault(DEFAULTS.policy.slo.quantile).describe("of demand over the horizon"),
       zeroAfter: longDuration.prefault(DEFAULTS.policy.slo.zeroAfter).describe("idle for so long goes to zero where min is 0"),
+      wakeUpPenalty: z
+        .number()
+        .refine((value) => value >= 0, { error: "is below 0; write GPU-minutes, for example 2.5" })
+        .nullable()
+        .default(DEFAULTS.policy.slo.wakeUpPenalty)
+        .describe("GPU-minutes that one wake-up from zero is worth avoiding; the idle time is then learned, in place of zeroAfter"),
+      schedule: z.array(announcedEvent).prefault([]).describe("what is known to come: it is prepared for one cold start ahead"),
     }),
     z.strictObject({
       kind: z.enum(DIALECT_KINDS),

@@ -155,15 +155,29 @@ export interface SignalsPolicySpec {
   readonly zeroAfterMs: Ms | null;
 }
 
+/** A time from which, for `forMs`, there shall be so many replicas at least, or `times` the load there was. One of `cron` and `atMs`. */
+export interface AnnouncedEvent {
+  readonly name: string;
+  /** Minute, hour, day of month, month, day of week, in `timeZone` (an IANA name). */
+  readonly cron: string | null;
+  readonly atMs: Ms | null;
+  readonly timeZone: string;
+  readonly forMs: Ms;
+  readonly replicas: number | null;
+  readonly times: number | null;
+}
+
 /** Every knob has a default that is meant to stay. */
 export interface SloPolicySpec {
   readonly intervalMs: Ms;
   /** Cold start assumed until the first one is measured. */
   readonly coldStartMs: Ms;
-  /** Upper quantile of demand over the horizon. */
-  readonly quantile: number;
   /** Idle for so long goes to zero where `min` is 0. */
   readonly zeroAfterMs: Ms;
+  /** What waking up from zero is worth avoiding, in GPU time: the idle time is then learned from pauses; null: `zeroAfterMs` it is. */
+  readonly wakeUpPenaltyGpuMs: Ms | null;
+  /** What is known to come. */
+  readonly schedule: readonly AnnouncedEvent[];
 }
 
 /** Series read from a Prometheus server: `query` gives one value (per endpoint) or one per value of `replicaLabel`. */

@@ -5,6 +5,7 @@ export type { Condition, Decision, Need, Outcome, Policy, Step, Want } from "./d
 export type { Door, DoorEndpoint, DoorLatency, DoorReplica, DoorReport, DoorTotals, Route } from "./door.ts";
 export { durationPattern, formatDuration, parseDuration } from "./duration.ts";
 export {
+  type AnnouncedEvent,
   CLASS_ORDERS,
   type ClassOrder,
   DIALECT_KINDS,

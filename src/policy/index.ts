@@ -28,3 +28,4 @@ export function createPolicy(endpoint: Endpoint): Policy<Json> {
 export { type Bounds, type Dialect, dialectOf } from "./dialects/index.ts";
 export { type Claim, claimKey, shareQuota } from "./quota.ts";
 export type { Reading } from "./reading.ts";
+export { isTimeZone, parseCron, parseDateTime } from "./schedule.ts";

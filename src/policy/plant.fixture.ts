@@ -320,5 +320,5 @@ export function createPlant(of: Endpoint, options: PlantOptions) {
 
 export const slo = (over: Partial<SloPolicySpec> = {}): PolicySpec => ({
   kind: "slo",
-  spec: { intervalMs: 5_000, coldStartMs: 60_000, quantile: 0.95, zeroAfterMs: 300_000, ...over },
+  spec: { intervalMs: 5_000, coldStartMs: 60_000, zeroAfterMs: 300_000, wakeUpPenaltyGpuMs: null, schedule: [], ...over },
 });

@@ -65,10 +65,10 @@ export interface Reader {
 
 export function readerOf(observation: Observation, maxAgeMs: Ms): Reader {
   const index = indexSeries(observation);
-  const at = (name: string, subject: Subject) => readSeries(index.get(`${name} ${subjectKey(subject)}`), observation.nowMs, maxAgeMs);
-  const replica = (name: string, id: string) => at(name, { kind: "replica", id });
+  const at = (key: string) => readSeries(index.get(key), observation.nowMs, maxAgeMs);
+  const replica = (name: string, id: string) => at(`${name} replica/${id}`);
   const endpoint = (name: string) => {
-    const reading = at(name, { kind: "endpoint" });
+    const reading = at(`${name} endpoint`);
     return typeof reading === "number" ? reading : (slotValue(observation, name) ?? reading);
   };
   return {

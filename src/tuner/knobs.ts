@@ -43,14 +43,13 @@ const BY_KIND: Readonly<Record<string, (of: KnobsOf) => readonly KnobSpec[]>> = 
     },
   ],
   slo: ({ policy }) => {
-    const { interval, quantile, coldStart } = DEFAULTS.policy.slo;
+    const { interval, coldStart } = DEFAULTS.policy.slo;
     const secondsOf = (text: string) => durationCodec.read(text) ?? 0;
     return [
       // Unstated it is whoever runs the policy that says how often it decides.
       ...(policy["interval"] === undefined
         ? []
         : [{ path: ["interval"], min: 1, max: 60, fallback: secondsOf(interval), scale: "log", codec: durationCodec } as const]),
-      { path: ["quantile"], min: 0.5, max: 0.999, fallback: quantile },
       { path: ["coldStart"], min: 10, max: 900, fallback: secondsOf(coldStart), scale: "log", codec: durationCodec },
     ];
   },

@@ -96,16 +96,22 @@ export function learnBank(bank: Bank, toMs: Ms, workAt: (secondMs: Ms) => number
   if (toMs - startMs < 1000) return bank.atMs === null ? { ...bank, atMs: toMs } : bank;
   const drift = bank.unit > 0 && plant.unit > 0 ? plant.unit / bank.unit : 1;
   const scale = Math.abs(drift - 1) > 0.01 ? drift : 1;
-  const scaled = (values: readonly number[]) => (scale === 1 ? [...values] : values.map((value) => value * scale));
+  const column = (values: readonly number[], by: number) => {
+    const made = new Float64Array(SHADOWS);
+    for (let at = 0; at < SHADOWS; at++) made[at] = (values[at] as number) * by;
+    return made;
+  };
   const rows = openRows(bank.known, scale, coldStartMs);
-  const queue = scaled(bank.queue);
-  const extra = [...bank.extra];
-  const late = scaled(bank.late);
-  const cost = [...bank.cost];
-  const wanted = zeros();
-  const serving = zeros();
-  const missing = new Map<number, number>();
-  const lateNow = zeros();
+  const queue = column(bank.queue, scale);
+  const extra = column(bank.extra, 1);
+  const late = column(bank.late, scale);
+  const cost = column(bank.cost, 1);
+  const wanted = new Float64Array(SHADOWS);
+  const serving = new Float64Array(SHADOWS);
+  /** By count of replicas: the share that misses at this second's load. NaN: not asked for yet. */
+  const missing = new Float64Array(max + 1);
+  const lateNow = new Float64Array(SHADOWS);
+  let waits = bank.queue.some((work) => work > 0);
   let load = bank.load * scale;
   let arrived = bank.arrived * scale;
   let { seconds, costSeconds, seen } = bank;
@@ -149,20 +155,30 @@ export function learnBank(bank: Bank, toMs: Ms, workAt: (secondMs: Ms) => number
     arrived = arrived * keep + work;
     seconds = seconds * keep + 1;
     costSeconds = costSeconds * keepCost + 1;
+    if (work === 0 && !waits) {
+      for (let shadow = 0; shadow < SHADOWS; shadow++) {
+        extra[shadow] = (extra[shadow] as number) * (1 - lag);
+        late[shadow] = (late[shadow] as number) * keep;
+        cost[shadow] = (cost[shadow] as number) * keepCost + Math.min(max, (wanted[shadow] as number) + (extra[shadow] as number));
+      }
+      continue;
+    }
+    waits = false;
     const excused = secondMs < excusedUntilMs;
     const surprised = secondMs < surprisedUntilMs;
-    missing.clear();
+    missing.fill(Number.NaN);
     let least = Number.POSITIVE_INFINITY;
     for (let shadow = 0; shadow < SHADOWS; shadow++) {
       const there = serving[shadow] as number;
-      let miss = missing.get(there);
-      if (miss === undefined) {
+      let miss = missing[there] as number;
+      if (Number.isNaN(miss)) {
         miss = there > 0 ? lateness(load / (there * FULL), there) : 1;
-        missing.set(there, miss);
+        missing[there] = miss;
       }
       const carried = Math.min(max, there + (extra[shadow] as number)) * FULL;
       const after = Math.max(0, (queue[shadow] as number) + work - carried);
       queue[shadow] = after;
+      if (after > 0) waits = true;
       const allowed = (carried * toleratedMs) / 1000;
       let beyond = miss * work;
       let draining = 0;
@@ -190,10 +206,10 @@ export function learnBank(bank: Bank, toMs: Ms, workAt: (secondMs: Ms) => number
     unit: scale === 1 ? bank.unit || plant.unit : plant.unit,
     known: rows.close(),
     load,
-    queue: queue.map(rounded),
-    extra: extra.map(rounded),
-    late: late.map(rounded),
-    cost: cost.map(rounded),
+    queue: rounded(queue),
+    extra: rounded(extra),
+    late: rounded(late),
+    cost: rounded(cost),
     arrived,
     seconds,
     costSeconds,
@@ -204,7 +220,11 @@ export function learnBank(bank: Bank, toMs: Ms, workAt: (secondMs: Ms) => number
   };
 }
 
-const rounded = (value: number) => Math.round(value * GRAIN) / GRAIN;
+function rounded(column: Float64Array): readonly number[] {
+  const made = new Array<number>(SHADOWS);
+  for (let at = 0; at < SHADOWS; at++) made[at] = Math.round((column[at] as number) * GRAIN) / GRAIN;
+  return made;
+}
 
 /**
  * What a row answers for when a surprise comes: the chance that its like comes again only after the row has forgotten it. Of a thing seen

@@ -21,6 +21,11 @@ export interface Choice {
 const PRIOR_SECONDS = 1200;
 /** A fixed count does not grow with what comes. */
 const PRIOR_FIXED = 0.008;
+const DISTRUST: readonly number[] = Array.from({ length: SHADOWS }, (_, shadow) =>
+  shadow >= KNOWING
+    ? PRIOR_FIXED
+    : distrustOf(ROWS[Math.floor(shadow / HEADROOMS.length)] as Row, HEADROOMS[shadow % HEADROOMS.length] as number),
+);
 /** A shadow must be so much cheaper than the one followed to be followed instead. */
 const WORTH_CHANGING = 0.98;
 
@@ -37,13 +42,8 @@ export function choose(
   without: Row["kind"] | "fixed" | null = null,
 ): Choice {
   const prior = (PRIOR_SECONDS * bank.arrived) / Math.max(1, bank.seconds);
-  const lateOf = (shadow: number) => {
-    const distrust =
-      shadow >= KNOWING
-        ? PRIOR_FIXED
-        : distrustOf(ROWS[Math.floor(shadow / HEADROOMS.length)] as Row, HEADROOMS[shadow % HEADROOMS.length] as number);
-    return (correction * (bank.late[shadow] as number) + distrust * prior) / Math.max(1e-12, bank.arrived + prior);
-  };
+  const lateOf = (shadow: number) =>
+    (correction * (bank.late[shadow] as number) + (DISTRUST[shadow] as number) * prior) / Math.max(1e-12, bank.arrived + prior);
   let [best, bestCost] = [-1, Number.POSITIVE_INFINITY];
   let [safest, least, safestCost] = [0, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
   for (let shadow = 0; shadow < SHADOWS; shadow++) {

@@ -1,4 +1,4 @@
-import type { Ms, Observation, Replica } from "../../model/index.ts";
+import type { Ms, Observation, Replica, Sample } from "../../model/index.ts";
 import type { Reader } from "../reading.ts";
 import { type EngineFit, learnBatch, learnStretch } from "./capacity.ts";
 
@@ -18,7 +18,7 @@ export type Counters = {
 /** One stretch gives one sample: the running batch is seen at moments only, and the mean of few moments is noise. */
 const STRETCH_MS = 20_000;
 /** Replicas looked at per decision, in the order of their ids: what they teach is the same for all. */
-const MOST_REPLICAS = 32;
+const MOST_REPLICAS = 16;
 
 /** What ready replicas report: a sample of the engine's speed from each whose counters moved since the last look. */
 export function learnFromReplicas(
@@ -30,7 +30,7 @@ export function learnFromReplicas(
 ): { readonly fit: EngineFit; readonly counters: Counters; readonly samples: number } {
   let [learned, samples] = [fit, 0];
   const kept: Record<string, Counters[string]> = {};
-  const fresh = newestAt(now);
+  const { fresh, samples: runningSamples } = ofReplicas(now);
   const numberOf = (name: string, id: string) => {
     const reading = reader.replica(name, id);
     return typeof reading === "number" ? reading : null;
@@ -57,7 +57,7 @@ export function learnFromReplicas(
       kept[id] = seen;
       continue;
     }
-    const moments = atMs > before.lookedMs ? runningSince(now, id, before.lookedMs, running) : [];
+    const moments = atMs > before.lookedMs ? runningSince(runningSamples.get(id) ?? [], before.lookedMs, running) : [];
     const total = before.running + moments.reduce((sum, value) => sum + value, 0);
     const looks = before.looks + moments.length;
     if (atMs - before.atMs < STRETCH_MS || looks === 0) {
@@ -73,22 +73,21 @@ export function learnFromReplicas(
   return { fit: learned, counters: kept, samples };
 }
 
-/** When each replica's output counter was read. */
-function newestAt(now: Observation): ReadonlyMap<string, Ms> {
-  const at = new Map<string, Ms>();
-  for (const { name, subject, latest } of now.series)
-    if (name === "gen_tokens" && subject.kind === "replica" && latest !== null)
-      at.set(subject.id, Math.max(latest.atMs, at.get(subject.id) ?? 0));
-  return at;
+/** Of each replica: when its output counter was read, and the samples of its running batch. */
+function ofReplicas(now: Observation) {
+  const fresh = new Map<string, Ms>();
+  const samples = new Map<string, readonly Sample[]>();
+  for (const { name, subject, latest, samples: own } of now.series) {
+    if (subject.kind !== "replica") continue;
+    if (name === "gen_tokens" && latest !== null) fresh.set(subject.id, Math.max(latest.atMs, fresh.get(subject.id) ?? 0));
+    else if (name === "running") samples.set(subject.id, [...(samples.get(subject.id) ?? []), ...own]);
+  }
+  return { fresh, samples };
 }
 
 /** What the running batch was at every sample since the last look; at least its newest value. */
-function runningSince(now: Observation, id: string, sinceMs: Ms, latest: number): readonly number[] {
-  const values = now.series
-    .filter(({ name, subject }) => name === "running" && subject.kind === "replica" && subject.id === id)
-    .flatMap((series) => series.samples)
-    .filter((sample) => sample.atMs > sinceMs && typeof sample.value === "number" && Number.isFinite(sample.value))
-    .map((sample) => sample.value as number)
-    .sort((a, b) => a - b);
-  return values.length === 0 ? [latest] : values;
+function runningSince(samples: readonly Sample[], sinceMs: Ms, latest: number): readonly number[] {
+  const values: number[] = [];
+  for (const { atMs, value } of samples) if (atMs > sinceMs && typeof value === "number" && Number.isFinite(value)) values.push(value);
+  return values.length === 0 ? [latest] : values.sort((a, b) => a - b);
 }

@@ -1,5 +1,6 @@
 import type { Ms, Step } from "../../model/index.ts";
-import { num, seconds } from "../words.ts";
+import { replicas as count, num, seconds } from "../words.ts";
+import type { Coming } from "./announced.ts";
 import type { SafeLoad } from "./capacity.ts";
 import type { Choice } from "./choice.ts";
 import type { Rate } from "./demand.ts";
@@ -77,4 +78,11 @@ export const idleStep = (idleMs: Ms, afterMs: Ms, why: string): Step =>
       idleMs,
       zeroAfterMs: afterMs,
     },
+  );
+
+export const announcedStep = ({ event, startMs, work, replicas }: Coming, nowMs: Ms): Step =>
+  step(
+    "announced",
+    `${event.name} ${startMs > nowMs ? `begins in ${seconds(startMs - nowMs)}` : `goes on for ${seconds(startMs + event.forMs - nowMs)} more`}: ${event.replicas === null ? `${num(event.times as number)} times the load, ${num(work)}` : `at least ${count(replicas)}`}.`,
+    { inMs: startMs - nowMs, work, replicas },
   );

@@ -4,6 +4,7 @@ import { coldStartP90 } from "../cold-start.ts";
 import { type Memory, type Proposal, pipelinePolicy, unlimited } from "../pipeline.ts";
 import type { Reader } from "../reading.ts";
 import { replicas as count, num } from "../words.ts";
+import { type Announced, type Calendar, calendarOf, comingOf, noAnnounced } from "./announced.ts";
 import { type Attainment, allowedLate, correctionOf, learnAttainment, noAttainment, spentOf } from "./attainment.ts";
 import { type Bank, learnBank, noBank, type Plant, replicasFor } from "./bank.ts";
 import { coefficients, type EngineFit, mostRunning, noFit, safeLoad, workOf } from "./capacity.ts";
@@ -12,6 +13,7 @@ import { addRate, addSlots, type Demand, fastWork, meanRate, noDemand } from "./
 import { doorAdvice } from "./door-advice.ts";
 import { type Counters, learnFromReplicas } from "./engine-readings.ts";
 import {
+  announcedStep,
   backlogStep,
   budgetStep,
   capacityStep,
@@ -23,6 +25,7 @@ import {
   shadowStep,
 } from "./explain.ts";
 import { learnFromLedger, noStretch, readFleet, type Stretch } from "./fleet-readings.ts";
+import { cheapestIdleMs, learnPause, noPauses, type Pauses } from "./idle.ts";
 import { FULL, latenessOf } from "./lateness.ts";
 import { allocate, groupsOf, size } from "./sizing.ts";
 
@@ -34,6 +37,8 @@ type Own = {
   readonly bank: Bank;
   readonly attainment: Attainment;
   readonly idleSinceMs: Ms | null;
+  readonly pauses: Pauses;
+  readonly announced: Announced;
   readonly lookedMs: Ms | null;
   /** The last Observation had no ledger: what happened since the one before it is unknown. */
   readonly gap: boolean;
@@ -47,6 +52,8 @@ const LEARNING_COLD_STARTS = 2;
 const ASSUMED_MIX = { prefill: 500, output: 200, prefill2: 500 ** 2 };
 /** Where replicas wake within seconds, this is how often it is worth looking. */
 const FAST_INTERVAL_MS: Ms = 2_000;
+/** How often a fleet at zero is looked at. */
+const ASLEEP_INTERVAL_MS: Ms = 60_000;
 /** An answer's mean time per token evens out over its length, taken within these bounds. */
 const ANSWER_MS = { least: 2_000, most: 15_000 } as const;
 /** Of the bound on time to first token, what a queue may take: the rest is the prompt's own. */
@@ -58,6 +65,7 @@ const TOLERATED = 0.7;
  * by then comes on top. docs/policy.md explains it.
  */
 export function sloPolicy(endpoint: Endpoint, spec: SloPolicySpec): Policy<Json> {
+  const calendar = calendarOf(spec.schedule);
   return pipelinePolicy<Own>({
     kind: "slo",
     endpoint,
@@ -70,14 +78,24 @@ export function sloPolicy(endpoint: Endpoint, spec: SloPolicySpec): Policy<Json>
       bank: noBank,
       attainment: noAttainment,
       idleSinceMs: null,
+      pauses: noPauses,
+      announced: noAnnounced,
       lookedMs: null,
       gap: false,
     }),
-    propose: (own, memory, now, reader) => propose(endpoint, spec, own, memory, now, reader),
+    propose: (own, memory, now, reader) => propose(endpoint, spec, calendar, own, memory, now, reader),
   });
 }
 
-function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: Memory, now: Observation, reader: Reader) {
+function propose(
+  endpoint: Endpoint,
+  spec: SloPolicySpec,
+  calendar: Calendar,
+  before: Own,
+  memory: Memory,
+  now: Observation,
+  reader: Reader,
+) {
   const steps: Step[] = [];
   const { objective } = endpoint;
   const ready = now.replicas.filter((replica) => replica.state === "ready");
@@ -94,6 +112,8 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
   else if (seen.rate !== null) demand = addRate(demand, seen.rate);
   const activity = activityOf(now, reader);
   const idleSinceMs = idleSince(before.idleSinceMs, activity, now.nowMs);
+  const pauseEnded = before.idleSinceMs !== null && activity.state === "busy" && spec.wakeUpPenaltyGpuMs !== null;
+  const pauses = pauseEnded ? learnPause(before.pauses, now.nowMs - before.idleSinceMs) : before.pauses;
 
   // Capacity: from replicas' counters; without any, from the ledger's own view of the whole fleet.
   const engines = learnFromReplicas(before.fit, before.counters, now, reader, ready);
@@ -137,8 +157,17 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
   const choice = choose(bank, allowed, correction, now.nowMs, horizonMs);
   bank = { ...bank, chosen: choice.index };
 
+  const { coming, announced } = comingOf(calendar, before.announced, now.nowMs, horizonMs, rate === null ? null : both(rate));
+  const announcedWork = Math.max(0, ...coming.map(({ work }) => work));
+  const announcedCount = Math.max(0, ...coming.map(({ replicas }) => replicas));
+  for (const one of coming) steps.push(announcedStep(one, now.nowMs));
+
   const idleMs = idleSinceMs === null ? 0 : now.nowMs - idleSinceMs;
-  const toZero = idleSinceMs !== null && idleMs >= spec.zeroAfterMs;
+  const zeroAfterMs =
+    spec.wakeUpPenaltyGpuMs === null
+      ? spec.zeroAfterMs
+      : cheapestIdleMs(pauses, coldMs + spec.wakeUpPenaltyGpuMs / (endpoint.pools[0]?.gpusPerReplica ?? 1));
+  const toZero = coming.length === 0 && idleSinceMs !== null && zeroAfterMs !== null && idleMs >= zeroAfterMs;
   const proposals: Proposal[] = [];
   const bound = demand.fromMs === null ? null : doorAdvice(fit, demand.mix, objective);
   const door: Record<string, DoorBound> = {};
@@ -162,12 +191,13 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
     let otherwise: Proposal["otherwise"] = null;
     if (toZero) {
       need = 0;
-      steps.push(idleStep(idleMs, spec.zeroAfterMs, ""));
+      steps.push(idleStep(idleMs, zeroAfterMs, spec.wakeUpPenaltyGpuMs === null ? "" : ", which the pauses seen make the cheapest"));
       otherwise = { text: "The next request wakes one replica at once.", numbers: {} };
     } else if (rate !== null) {
       const fast = now.slots === null ? { work: 0, windowSeconds: 0 } : fastWork(demand, work);
-      const remembered = (choice.work * work(mix)) / Math.max(1e-12, both(mix));
-      const workAhead = Math.max(remembered, fast.work);
+      const share = work(mix) / Math.max(1e-12, both(mix));
+      const remembered = choice.work * share;
+      const workAhead = Math.max(remembered, fast.work, announcedWork * share);
       const sized = size({
         workNow: work(rate),
         workAhead,
@@ -184,9 +214,17 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
       steps.push(forecastStep(work(rate), workAhead, horizonMs));
       if (seen.queued > 0) steps.push(backlogStep(seen.queued, sized, readyHere.length, startingHere.length));
       const learning = bank.seen * 1000 < LEARNING_COLD_STARTS * horizonMs;
-      need = needed(steps, learning, sized.forDemand + sized.forBacklog, current, activity.state, idleMs < spec.zeroAfterMs);
+      need = needed(
+        steps,
+        learning,
+        sized.forDemand + sized.forBacklog,
+        current,
+        activity.state,
+        zeroAfterMs === null || idleMs < zeroAfterMs,
+      );
       otherwise = counterfactual(sized.forDemand + sized.forBacklog, Math.max(1, need));
     }
+    if (announcedCount > (need ?? current)) need = announcedCount;
     const shares = need === null ? null : allocate(group.pools, need);
     for (const [at, pool] of group.pools.entries()) {
       const asked = now.pools[pool.name]?.wanted ?? 0;
@@ -213,6 +251,8 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
       bank,
       attainment,
       idleSinceMs,
+      pauses,
+      announced,
       lookedMs: now.nowMs,
       gap: now.slots === null,
     },
@@ -220,7 +260,8 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
     steps,
     ...(Object.keys(door).length === 0 ? {} : { door }),
     rules: {
-      intervalMs,
+      // At zero only a held request wakes, and that is told at once.
+      intervalMs: isAsleep(now, spec) && idleSinceMs !== null ? Math.max(intervalMs, ASLEEP_INTERVAL_MS) : intervalMs,
       scaleUp: unlimited,
       // How long a need is remembered is the row's affair; this alone bridges one late report.
       scaleDown: { ...unlimited, stabilizationWindowMs: 2 * spec.intervalMs },
@@ -228,6 +269,13 @@ function propose(endpoint: Endpoint, spec: SloPolicySpec, before: Own, memory: M
     },
   };
 }
+
+/** Nothing is there nor asked for, the gateway tells of requests, and nothing is announced. */
+const isAsleep = (now: Observation, spec: SloPolicySpec) =>
+  now.slots !== null &&
+  spec.schedule.length === 0 &&
+  now.replicas.length === 0 &&
+  Object.values(now.pools).every(({ wanted }) => wanted === 0);
 
 /** Whole replicas: at zero only a request wakes, above it the last one goes by the idle rule alone. */
 function needed(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Decision, Endpoint, Json, Ms, Observation, Outcome } from "../../model/index.ts";
+import type { Decision, Endpoint, Json, Ms, Observation, Outcome, SloPolicySpec } from "../../model/index.ts";
 import { createPlant, endpoint, observation, type PlantOptions, pool, ready, series, slo } from "../plant.fixture.ts";
 import { coefficients, learnEngine, noFit, safeLoad } from "./capacity.ts";
 import { addSlots, expectedOutput, fastWork, meanRate, noDemand } from "./demand.ts";
@@ -12,9 +12,14 @@ const policyOf = (of: Endpoint) => sloPolicy(of, (of.policy as Extract<Endpoint[
 
 /** Closes the loop; the state goes through JSON at every step, as after a restart. */
 function run(
-  options: PlantOptions & { readonly forMs: Ms; readonly min?: number; readonly at?: (plant: ReturnType<typeof createPlant>) => void },
+  options: PlantOptions & {
+    readonly forMs: Ms;
+    readonly min?: number;
+    readonly spec?: Partial<SloPolicySpec>;
+    readonly at?: (plant: ReturnType<typeof createPlant>) => void;
+  },
 ) {
-  const of = endpoint(spec, [pool({ min: options.min ?? 0, max: 12 })]);
+  const of = endpoint(slo({ coldStartMs: 60_000, ...options.spec }), [pool({ min: options.min ?? 0, max: 12 })]);
   const policy = policyOf(of);
   const plant = createPlant(of, options);
   const changes: { readonly atMs: Ms; readonly to: number }[] = [];
@@ -91,6 +96,50 @@ describe("on a toy plant", () => {
     expect(woken?.to).toBe(1);
     expect(woken?.atMs).toBeLessThan(20 * MINUTE + 3_000);
     expect(plant.heldCount).toBe(0);
+  });
+
+  it("learns by a penalty to outlast short pauses, and not long ones", () => {
+    const busy = (atMs: Ms) => atMs % (8 * MINUTE) < 5 * MINUTE;
+    const options = { coldStartMs: MINUTE, replicas: 1, forMs: 96 * MINUTE };
+    const wakeUps = (penaltyMinutes: number) =>
+      run({
+        ...options,
+        seed: 6,
+        rate: (atMs) => (busy(atMs) ? 4 : 0),
+        spec: { wakeUpPenaltyGpuMs: penaltyMinutes * MINUTE },
+      }).changes.filter(({ atMs, to }) => to === 0 && atMs > 40 * MINUTE).length;
+    expect(wakeUps(20)).toBe(0);
+    expect(wakeUps(0.1)).toBeGreaterThanOrEqual(6);
+  });
+
+  it("is ready when an announced event begins, and goes on after it as before", () => {
+    const schedule = [
+      { name: "launch", cron: null, atMs: 40 * MINUTE, timeZone: "UTC", forMs: 10 * MINUTE, replicas: null, times: 4 },
+    ] as const;
+    const rate = (atMs: Ms) => (atMs >= 40 * MINUTE && atMs < 50 * MINUTE ? 16 : 4);
+    const options = { seed: 11, coldStartMs: MINUTE, replicas: 1, rate, forMs: 50 * MINUTE };
+    expect(run(options).plant.totals().attainment).toBeLessThan(0.97);
+    const told = run({ ...options, spec: { schedule } });
+    expect(told.plant.totals().attainment).toBeGreaterThan(0.99);
+    expect(told.decisions.flatMap(({ steps }) => steps).find(({ code }) => code === "announced")?.text).toMatch(/^launch begins in \d/i);
+  });
+
+  it("wakes from zero for an announced event", () => {
+    const schedule = [
+      { name: "demo", cron: null, atMs: 20 * MINUTE, timeZone: "UTC", forMs: 10 * MINUTE, replicas: 3, times: null },
+    ] as const;
+    const { changes } = run({
+      seed: 12,
+      coldStartMs: MINUTE,
+      replicas: 0,
+      rate: (atMs) => (atMs >= 20 * MINUTE ? 4 : 0),
+      forMs: 29 * MINUTE,
+      spec: { schedule },
+    });
+    expect(changes[0]?.to).toBe(3);
+    expect(changes[0]?.atMs).toBeLessThanOrEqual(19 * MINUTE);
+    expect(changes[0]?.atMs).toBeGreaterThan(17 * MINUTE);
+    expect(Math.min(...changes.map(({ to }) => to))).toBe(3);
   });
 
   it("adds replicas for a queue that the ready ones cannot drain, not one for each queued request", () => {

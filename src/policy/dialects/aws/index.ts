@@ -1,6 +1,6 @@
 /** AWS: EC2 Auto Scaling groups and Application Auto Scaling's targets. */
 
-export { isTimeZone, parseCron, parseDateTime } from "../schedule.ts";
+export { isTimeZone, parseCron, parseDateTime } from "../../schedule.ts";
 export { type AlarmRule, type AlarmState, evaluateAlarm } from "./alarm.ts";
 export { adjust, roundPercentChange } from "./capacity.ts";
 export { awsDialect } from "./dialect.ts";

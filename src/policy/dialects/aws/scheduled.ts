@@ -1,5 +1,5 @@
 import type { Ms } from "../../../model/index.ts";
-import { type Cron, lastDue, parseCron, parseDateTime } from "../schedule.ts";
+import { type Cron, lastDue, parseCron, parseDateTime } from "../../schedule.ts";
 import type { ScheduledGroupAction, ScheduledTargetAction } from "./words.ts";
 
 /** What a scheduled action sets, once, whenever it falls due. */

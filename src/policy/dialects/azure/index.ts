@@ -1,5 +1,5 @@
 /** Azure Monitor's autoscale settings. */
-export { parseDateTime } from "../schedule.ts";
+export { parseDateTime } from "../../schedule.ts";
 export { azureDialect } from "./dialect.ts";
 export { actionCount, compare, type Evaluation, evaluate, guardFlapping, type RuleReading } from "./evaluate.ts";
 export { formatIsoDuration, parseIsoDuration } from "./iso-duration.ts";

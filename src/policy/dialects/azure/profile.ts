@@ -1,5 +1,5 @@
 import type { Ms } from "../../../model/index.ts";
-import { type Cron, lastDue, parseDateTime } from "../schedule.ts";
+import { type Cron, lastDue, parseDateTime } from "../../schedule.ts";
 import { parseIsoDuration } from "./iso-duration.ts";
 import { zoneOfWindows } from "./windows-zones.ts";
 import type { AutoscaleProfile, ScaleRule } from "./words.ts";

@@ -1,9 +1,9 @@
 import type { Endpoint, Json, Manifest, Ms, Observation, Policy, Replica, Step, Want } from "../../../model/index.ts";
 import { type Recommended, recommend } from "../../guards.ts";
 import { type Reader, readerOf } from "../../reading.ts";
+import { type Cron, lastDue, parseCron } from "../../schedule.ts";
 import { num, replicas, seconds } from "../../words.ts";
 import { needsOf } from "../datapoints.ts";
-import { type Cron, lastDue, parseCron } from "../schedule.ts";
 import { groupSize, type Recommendation, stabilizeSize, utilizationSize, type Vm } from "./recommend.ts";
 import { learnRates, type Rates, type Signal, signalReader, signalsOf } from "./signals.ts";
 import { type Autoscaler, minReplicasOf } from "./words.ts";

@@ -1,4 +1,4 @@
-import type { Ms } from "../../model/index.ts";
+import type { Ms } from "../model/index.ts";
 
 /** Times of day and of the calendar as cloud schedules state them: cron in a time zone. Time zones are IANA names. */
 
