@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import type { Endpoint, Target } from "../model/index.ts";
+import { slo } from "../policy/plant.fixture.ts";
 import { exportPolicy, readerOf } from "./index.ts";
 
 const endpoint = (target: Target): Endpoint => ({
@@ -10,7 +11,7 @@ const endpoint = (target: Target): Endpoint => ({
   platform: { kind: "static", target, urls: [] },
   pools: [{ name: "default", role: "serve", gpu: "", gpusPerReplica: 1, spot: false, pricePerReplicaHour: 1, min: 1, max: 4, standby: 0 }],
   objective: { attainment: 0.99, timeToFirstTokenMs: 2000, timePerOutputTokenMs: 100 },
-  policy: { kind: "slo", spec: { intervalMs: 10_000, coldStartMs: 60_000, quantile: 0.95, zeroAfterMs: 600_000 } },
+  policy: slo({ intervalMs: 10_000, coldStartMs: 60_000, zeroAfterMs: 600_000 }),
   metrics: {},
   prometheus: null,
   scrapeEveryMs: 5000,

@@ -1,5 +1,6 @@
 import type { Entry } from "../history/index.ts";
 import type { Decision, Endpoint, Histogram, Ms, Observation, Replica, Series } from "../model/index.ts";
+import { slo } from "../policy/plant.fixture.ts";
 
 export const endpoint: Endpoint = {
   name: "chat",
@@ -11,7 +12,7 @@ export const endpoint: Endpoint = {
     { name: "default", role: "serve", gpu: "a100-80g", gpusPerReplica: 1, spot: false, pricePerReplicaHour: 2, min: 1, max: 6, standby: 0 },
   ],
   objective: { attainment: 0.99, timeToFirstTokenMs: 2000, timePerOutputTokenMs: 50 },
-  policy: { kind: "slo", spec: { intervalMs: 5000, coldStartMs: 60_000, quantile: 0.95, zeroAfterMs: 600_000 } },
+  policy: slo({ intervalMs: 5000, coldStartMs: 60_000, zeroAfterMs: 600_000 }),
   metrics: {},
   prometheus: null,
   scrapeEveryMs: 5000,

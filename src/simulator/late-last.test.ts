@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import type { DoorBound, DoorOrder, Endpoint, Json } from "../model/index.ts";
 import { createPolicy } from "../policy/index.ts";
+import { slo } from "../policy/plant.fixture.ts";
 import type { TraceRequest } from "../traces/index.ts";
 import { type DecisionRecord, type SimulationOptions, simulate } from "./index.ts";
 import { endpoint, options, poisson, pool, row, scripted, simulated, to } from "./world.fixture.ts";
@@ -141,7 +142,7 @@ it("queues what a crash gives back by its arrival, and holds what is queued when
 
 it("slo advises once it knows the engine, the advice is recorded, and a replay gives it again", () => {
   const of = under(orderOf({ perReplica: null }), {
-    policy: { kind: "slo", spec: { intervalMs: 5000, coldStartMs: 60_000, quantile: 0.95, zeroAfterMs: 600_000 } },
+    policy: slo({ intervalMs: 5000, coldStartMs: 60_000, zeroAfterMs: 600_000 }),
   });
   const records: DecisionRecord[] = [];
   const policy = createPolicy(of);

@@ -1,7 +1,7 @@
 import type { Ms } from "../../model/index.ts";
 import { type Bank, COUNTS, HEADROOMS, KNOWING, SHADOWS } from "./bank.ts";
 import { FULL } from "./lateness.ts";
-import { distrustOf, ROWS, type Row, wantedBy, wordsOf } from "./rows.ts";
+import { distrustOfHeadroom, distrustOfRow, MEMORIES_MS, ROWS, type Row, wantedBy, wordsOf } from "./rows.ts";
 
 export interface Choice {
   readonly index: number;
@@ -18,14 +18,10 @@ export interface Choice {
 }
 
 /** Until so much was seen, a shadow is also judged by what its headroom and memory are worth in general. */
-const PRIOR_SECONDS = 1200;
-/** A fixed count does not grow with what comes. */
-const PRIOR_FIXED = 0.008;
-const DISTRUST: readonly number[] = Array.from({ length: SHADOWS }, (_, shadow) =>
-  shadow >= KNOWING
-    ? PRIOR_FIXED
-    : distrustOf(ROWS[Math.floor(shadow / HEADROOMS.length)] as Row, HEADROOMS[shadow % HEADROOMS.length] as number),
-);
+const PRIOR_SECONDS = 2400;
+const DISTRUST = HEADROOMS.map(distrustOfHeadroom);
+/** A fixed count is trusted as one that holds the highest load ever seen, with what it has beyond that. */
+const RECORD_ROW: Row = { kind: "hold", of: "fast", memoryMs: MEMORIES_MS.at(-1) as Ms };
 /** A shadow must be so much cheaper than the one followed to be followed instead. */
 const WORTH_CHANGING = 0.98;
 
@@ -42,8 +38,16 @@ export function choose(
   without: Row["kind"] | "fixed" | null = null,
 ): Choice {
   const prior = (PRIOR_SECONDS * bank.arrived) / Math.max(1, bank.seconds);
-  const lateOf = (shadow: number) =>
-    (correction * (bank.late[shadow] as number) + (DISTRUST[shadow] as number) * prior) / Math.max(1e-12, bank.arrived + prior);
+  const seenMs = bank.seen * 1000;
+  const ofRow = ROWS.map((row) => distrustOfRow(row, seenMs));
+  const ofRecord = distrustOfRow(RECORD_ROW, seenMs);
+  const lateOf = (shadow: number) => {
+    const distrust =
+      shadow >= KNOWING
+        ? ofRecord * distrustOfHeadroom(((COUNTS[shadow - KNOWING] as number) * FULL) / Math.max(1e-9, bank.known.record))
+        : (ofRow[Math.floor(shadow / HEADROOMS.length)] as number) * (DISTRUST[shadow % HEADROOMS.length] as number);
+    return (correction * (bank.late[shadow] as number) + distrust * prior) / Math.max(1e-12, bank.arrived + prior);
+  };
   let [best, bestCost] = [-1, Number.POSITIVE_INFINITY];
   let [safest, least, safestCost] = [0, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
   for (let shadow = 0; shadow < SHADOWS; shadow++) {

@@ -48,6 +48,7 @@ type Own = {
 const ASSUMED_BATCH = 256;
 /** Nothing shrinks before the demand of so many cold starts was seen. */
 const LEARNING_COLD_STARTS = 2;
+const LEARNING_MS: Ms = 300_000;
 /** A mean request, assumed until one was seen. */
 const ASSUMED_MIX = { prefill: 500, output: 200, prefill2: 500 ** 2 };
 /** Where replicas wake within seconds, this is how often it is worth looking. */
@@ -213,7 +214,7 @@ function propose(
       if (fast.work > remembered) steps.push(jumpStep(fast.work, work(rate), fast.windowSeconds));
       steps.push(forecastStep(work(rate), workAhead, horizonMs));
       if (seen.queued > 0) steps.push(backlogStep(seen.queued, sized, readyHere.length, startingHere.length));
-      const learning = bank.seen * 1000 < LEARNING_COLD_STARTS * horizonMs;
+      const learning = bank.seen * 1000 < Math.max(LEARNING_MS, LEARNING_COLD_STARTS * horizonMs);
       need = needed(
         steps,
         learning,

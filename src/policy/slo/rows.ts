@@ -7,7 +7,7 @@ import { addRecent, projected, type Recent, STEP_MS } from "./trend.ts";
 /** What the level is that a row remembers: the mean of some seconds, of some minutes, or the rise of minutes carried on. */
 const ESTIMATORS = ["fast", "slow", "trend"] as const;
 type Estimator = (typeof ESTIMATORS)[number];
-const MEMORIES_MS = [60_000, 300_000, 900_000, 2_700_000, 7_200_000, 21_600_000, 86_400_000, 1_209_600_000] as const;
+export const MEMORIES_MS = [60_000, 300_000, 900_000, 2_700_000, 7_200_000, 21_600_000, 86_400_000, 1_209_600_000] as const;
 
 /** One way of knowing what work will come. */
 export type Row =
@@ -149,14 +149,16 @@ export function memoryOf(row: Row): Ms {
 }
 
 /**
- * How far a row is trusted before anything was seen of it, as the share of late work that it is charged with: short memories and
- * rows that do not look ahead more than others.
+ * How far a row is trusted before much was seen, as the share of late work that it is charged with: short memories and rows that do not look
+ * ahead less than others. A memory is as long as what was seen at most.
  */
-export function distrustOf(row: Row, headroom: number): number {
-  const remembers = row.kind === "hold" ? 0.9 ** MEMORIES_MS.indexOf(row.memoryMs as (typeof MEMORIES_MS)[number]) : 0.6;
+export const distrustOfHeadroom = (headroom: number): number => BASE_DISTRUST * Math.exp(-2.5 * (headroom - 1));
+export function distrustOfRow(row: Row, seenMs: Ms): number {
+  const memoryMs = Math.max(60_000, Math.min(seenMs, row.kind === "hold" || row.kind === "rise" ? row.memoryMs : 21_600_000));
   const ahead = row.kind === "hold" && row.of !== "trend" ? 1.3 : 1;
-  return 0.02 * Math.exp(-2.5 * (headroom - 1)) * remembers * ahead;
+  return 0.9 ** (Math.log(memoryMs / 60_000) / Math.log(3.3)) * ahead;
 }
+const BASE_DISTRUST = 0.025;
 
 /** The row in words, and the part of a row's kind for which a counterfactual is told. */
 export function wordsOf(row: Row): string {
