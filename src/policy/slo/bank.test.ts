@@ -10,6 +10,7 @@ import { addRecent, projected } from "./trend.ts";
 
 const MINUTE: Ms = 60_000;
 const plant: Plant = {
+  lateLast: false,
   lateness: (use) => (use > 0.9 ? 1 : 0),
   coldStartMs: 100_000,
   answerMs: 5_000,
@@ -17,7 +18,8 @@ const plant: Plant = {
   min: 1,
   max: 60,
   standby: 0,
-  unit: 0.1,
+  reckoning: { perPrefill: 1e-4, perSequence: 1e-4 },
+  mix: { prefill: 800, output: 200 },
 };
 function replayed(minutes: number, workAt: (ms: Ms) => number): Bank {
   let bank = learnBank(noBank, 1_000, workAt, plant);
@@ -63,7 +65,7 @@ describe("the bank", () => {
 
   it("counts in another unit once work is learned anew", () => {
     const bank = replayed(10, () => 5);
-    const doubled = learnBank(bank, 615_000, () => 10, { ...plant, unit: 0.2 });
+    const doubled = learnBank(bank, 615_000, () => 10, { ...plant, reckoning: { perPrefill: 2e-4, perSequence: 2e-4 } });
     expect(doubled.known.fast / bank.known.fast).toBeCloseTo(2, 1);
   });
 });

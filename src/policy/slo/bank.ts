@@ -1,5 +1,5 @@
 import type { Ms } from "../../model/index.ts";
-import { FULL, type Lateness } from "./lateness.ts";
+import { FULL, type Lateness, ON_TIME } from "./lateness.ts";
 import { type Known, memoryOf, nothingKnown, openRows, ROWS } from "./rows.ts";
 import { STEP_MS } from "./trend.ts";
 
@@ -10,8 +10,8 @@ import { STEP_MS } from "./trend.ts";
  */
 export type Bank = {
   readonly atMs: Ms | null;
-  /** Work of a mean request when the values below were filed: they are rescaled when it is learned anew. */
-  readonly unit: number;
+  /** By what work was reckoned when the values below were filed: they are rescaled when it is learned anew. null: nothing is filed. */
+  readonly filedBy: Reckoning | null;
   readonly known: Known;
   /** Work per second over an answer's length: what sets the time per output token. */
   readonly load: number;
@@ -47,25 +47,32 @@ const LONGEST_GAP_MS: Ms = 600_000;
 /** Digits that are kept of sums: the state is stored with every decision. */
 const GRAIN = 1e5;
 
+/** Replica-seconds of a prompt token and of an output token. */
+export type Reckoning = { readonly perPrefill: number; readonly perSequence: number };
+const workBy = ({ perPrefill, perSequence }: Reckoning, { prefill, output }: Plant["mix"]) => perPrefill * prefill + perSequence * output;
+
 export interface Plant {
   readonly lateness: Lateness;
   readonly coldStartMs: Ms;
   /** How long an answer takes: its mean time per output token is that of so long. */
   readonly answerMs: Ms;
+  /** The gateway lets late requests wait behind those that can still be on time. */
+  readonly lateLast: boolean;
   /** Longest wait that is not late yet. */
   readonly toleratedMs: Ms;
   readonly min: number;
   readonly max: number;
   /** Of all replicas, how many can be woken within seconds. */
   readonly standby: number;
-  /** Work of a mean request. */
-  readonly unit: number;
+  /** How work is reckoned now, and the mean request at which that is compared with how it was: heavier requests are more work, not another measure. */
+  readonly reckoning: Reckoning;
+  readonly mix: { readonly prefill: number; readonly output: number };
 }
 
 const zeros = () => new Array<number>(SHADOWS).fill(0);
 export const noBank: Bank = {
   atMs: null,
-  unit: 0,
+  filedBy: null,
   known: nothingKnown,
   load: 0,
   queue: zeros(),
@@ -89,12 +96,13 @@ export const drainMs = (coldStartMs: Ms): Ms => Math.max(15_000, coldStartMs / 2
 
 /** Replays the seconds from where the bank stands to `toMs`. @param workAt work that arrived in the second that begins then */
 export function learnBank(bank: Bank, toMs: Ms, workAt: (secondMs: Ms) => number, plant: Plant): Bank {
-  const { coldStartMs, toleratedMs, min, max, lateness, standby } = plant;
+  const { coldStartMs, toleratedMs, min, max, lateness, standby, lateLast } = plant;
   const startMs = bank.atMs ?? toMs - 1000;
   // At first, and after a stretch that nobody saw, no row can be ready for what comes: all are excused for one cold start.
   if (toMs - startMs > LONGEST_GAP_MS) return { ...bank, atMs: toMs, excusedUntilMs: toMs + coldStartMs };
   if (toMs - startMs < 1000) return bank.atMs === null ? { ...bank, atMs: toMs } : bank;
-  const drift = bank.unit > 0 && plant.unit > 0 ? plant.unit / bank.unit : 1;
+  const { reckoning, mix } = plant;
+  const drift = bank.filedBy === null ? 1 : workBy(reckoning, mix) / Math.max(1e-12, workBy(bank.filedBy, mix));
   const scale = Math.abs(drift - 1) > 0.01 ? drift : 1;
   const column = (values: readonly number[], by: number) => {
     const made = new Float64Array(SHADOWS);
@@ -176,15 +184,21 @@ export function learnBank(bank: Bank, toMs: Ms, workAt: (secondMs: Ms) => number
         missing[there] = miss;
       }
       const carried = Math.min(max, there + (extra[shadow] as number)) * FULL;
-      const after = Math.max(0, (queue[shadow] as number) + work - carried);
+      const allowed = (carried * toleratedMs) / 1000;
+      let after = Math.max(0, (queue[shadow] as number) + work - carried);
+      let excess = after - allowed;
+      if (lateLast && excess > 0) {
+        // Who would be late waits behind, and keeps nobody: only what is beyond what can be on time is late.
+        after = Math.min(allowed, Math.max(0, (queue[shadow] as number) + work - ON_TIME * carried));
+        excess = (queue[shadow] as number) + work - ON_TIME * carried - allowed;
+      }
       queue[shadow] = after;
       if (after > 0) waits = true;
-      const allowed = (carried * toleratedMs) / 1000;
       let beyond = miss * work;
       let draining = 0;
-      if (after > allowed) {
+      if (excess > 0) {
         // Of this second's work, what arrived behind more than can be worked off in time.
-        beyond = Math.max(beyond, Math.min(work, after - allowed));
+        beyond = Math.max(beyond, Math.min(work, excess));
         // What the fleet has to spare drains too.
         if (shadow < KNOWING) draining = Math.max(0, after / drainSeconds - Math.max(0, (wanted[shadow] as number) * FULL - work)) / FULL;
       }
@@ -203,7 +217,7 @@ export function learnBank(bank: Bank, toMs: Ms, workAt: (secondMs: Ms) => number
   }
   return {
     atMs: startMs + Math.floor((toMs - startMs) / 1000) * 1000,
-    unit: scale === 1 ? bank.unit || plant.unit : plant.unit,
+    filedBy: scale === 1 ? (bank.filedBy ?? reckoning) : reckoning,
     known: rows.close(),
     load,
     queue: rounded(queue),

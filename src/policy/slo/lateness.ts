@@ -13,6 +13,12 @@ export const FULL = 0.96;
  */
 export type Lateness = (use: number, replicas: number) => number;
 
+/**
+ * Where the gateway lets late requests wait behind those that can still be on time: the part of what a full fleet carries that is on time. One
+ * in ten to go is the oldest, and smaller batches do some per cent less.
+ */
+export const ON_TIME = 0.85;
+
 /** How far below the bound's utilization the first requests miss it. */
 const TOKEN_SPREAD = 0.06;
 
@@ -21,13 +27,14 @@ export function latenessOf(
   mix: { readonly prefill: number; readonly output: number; readonly prefill2: number },
   objective: Objective,
   share: Share = "both",
+  lateLast = false,
 ): Lateness {
   const [firstSeconds, tokenSeconds] = [objective.timeToFirstTokenMs / 1000, objective.timePerOutputTokenMs / 1000];
   const prefillWork = workOf(c, mix, "prefill");
   const prefillShare = share === "decode" ? 0 : share === "prefill" ? 1 : prefillWork / Math.max(1e-12, workOf(c, mix));
   const residual = mix.prefill > 0 ? (c.perPrefill * Math.max(mix.prefill2, mix.prefill ** 2)) / (2 * mix.prefill) : 0;
   const tokenLimit = share === "prefill" ? Number.POSITIVE_INFINITY : 1 - c.base / tokenSeconds;
-  return (use, replicas) => {
+  const inOrder: Lateness = (use, replicas) => {
     if (use >= 1) return 1;
     const tokens = Math.min(1, Math.max(0, (use - tokenLimit + TOKEN_SPREAD) / (2 * TOKEN_SPREAD)));
     if (prefillShare === 0 || residual === 0) return tokens;
@@ -40,4 +47,5 @@ export function latenessOf(
     const first = waits * Math.exp((-replicas * (1 - busy) * spareSeconds * left) / residual);
     return Math.min(1, first + tokens);
   };
+  return lateLast ? (use, replicas) => Math.min(inOrder(use, replicas), Math.max(1 - ON_TIME, 1 - ON_TIME / use)) : inOrder;
 }

@@ -127,18 +127,23 @@ function propose(
   const mix = demand.mix.weight > 0 ? demand.mix : ASSUMED_MIX;
   const both = (of: { readonly prefill: number; readonly output: number }) => workOf(c, of);
 
+  const bound = demand.fromMs === null ? null : doorAdvice(fit, demand.mix, objective);
+  const lateLast = bound !== null && now.slots !== null && endpoint.gateway.order?.kind === "late-last";
+
   // What was seen, replayed.
   const rate = now.slots !== null ? meanRate(demand) : seen.rate;
   const blind = rate === null && now.nowMs > 0 ? seen.missing : [];
   const plant: Plant = {
-    lateness: latenessOf(c, mix, objective),
+    lateness: latenessOf(c, mix, objective, "both", lateLast),
     coldStartMs: horizonMs,
     answerMs: Math.min(ANSWER_MS.most, Math.max(ANSWER_MS.least, 0.5 * mix.output * objective.timePerOutputTokenMs)),
     toleratedMs: objective.timeToFirstTokenMs * TOLERATED,
     min: endpoint.pools.reduce((sum, pool) => sum + pool.min, 0),
     max: endpoint.pools.reduce((sum, pool) => sum + pool.max, 0),
     standby,
-    unit: both(mix),
+    lateLast,
+    reckoning: { perPrefill: c.perPrefill, perSequence: c.perSequence },
+    mix,
   };
   let { bank, attainment } = before;
   if (rate !== null) {
@@ -170,7 +175,6 @@ function propose(
       : cheapestIdleMs(pauses, coldMs + spec.wakeUpPenaltyGpuMs / (endpoint.pools[0]?.gpusPerReplica ?? 1));
   const toZero = coming.length === 0 && idleSinceMs !== null && zeroAfterMs !== null && idleMs >= zeroAfterMs;
   const proposals: Proposal[] = [];
-  const bound = demand.fromMs === null ? null : doorAdvice(fit, demand.mix, objective);
   const door: Record<string, DoorBound> = {};
   if (rate !== null) {
     steps.push(demandStep(rate, both(rate)), budgetStep(spentOf(attainment, objective.attainment), allowed, correction));

@@ -158,7 +158,7 @@ export function distrustOfRow(row: Row, seenMs: Ms): number {
   const ahead = row.kind === "hold" && row.of !== "trend" ? 1.3 : 1;
   return 0.9 ** (Math.log(memoryMs / 60_000) / Math.log(3.3)) * ahead;
 }
-const BASE_DISTRUST = 0.025;
+const BASE_DISTRUST = 0.03;
 
 /** The row in words, and the part of a row's kind for which a counterfactual is told. */
 export function wordsOf(row: Row): string {
