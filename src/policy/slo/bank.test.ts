@@ -42,7 +42,7 @@ describe("the bank", () => {
     expect(replicasFor(choice.work)).toBeGreaterThanOrEqual(21);
   });
 
-  it("goes down between surges that recur, and up before the next one", () => {
+  it("goes down between surges that recur, and up before the next one", { timeout: 120_000 }, () => {
     const recurring = (ms: Ms) => (ms % (40 * MINUTE) >= 20 * MINUTE && ms % (40 * MINUTE) < 28 * MINUTE ? 16 : 2);
     const bank = replayed(331, recurring);
     expect(chosen(bank).by).toBe("surges that recur");

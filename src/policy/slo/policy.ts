@@ -49,6 +49,8 @@ const ASSUMED_BATCH = 256;
 /** Nothing shrinks before the demand of so many cold starts was seen. */
 const LEARNING_COLD_STARTS = 2;
 const LEARNING_MS: Ms = 300_000;
+/** A replica goes only when so much of one would be spare after it. */
+const SHRINK_MARGIN = 0.15;
 /** A mean request, assumed until one was seen. */
 const ASSUMED_MIX = { prefill: 500, output: 200, prefill2: 500 ** 2 };
 /** Where replicas wake within seconds, this is how often it is worth looking. */
@@ -293,7 +295,9 @@ function needed(
 ): number {
   const busy = state !== "idle" || lately;
   const least = current === 0 ? (state === "busy" ? 1 : 0) : busy ? 1 : 0;
-  const need = current === 0 && least === 0 ? 0 : Math.max(least, replicasFor(exact * FULL));
+  const bare = current === 0 && least === 0 ? 0 : Math.max(least, replicasFor(exact * FULL));
+  // What goes by a hair's breadth comes back with the next noise.
+  const need = bare < current && exact > bare - SHRINK_MARGIN ? bare + 1 : bare;
   if (learning && need < current && need > 0) {
     steps.push({
       code: "learning",
