@@ -28,7 +28,7 @@ const rooms = [
 ];
 const names = rooms.map(([name]) => name);
 const pure = rooms.filter(([, kind]) => kind === "pure" || kind === "words").map(([name]) => name);
-const notTest = "\\.test\\.ts$";
+const notTest = "\\.(test|fixture)\\.ts$";
 
 module.exports = {
   forbidden: [
