@@ -29,6 +29,13 @@ it.each([1, 2, 3])("follows Rosenbrock's valley (seed %d)", async (seed) => {
   expect((await least(2, 800, rosenbrock, seed)).best.value.cost).toBeLessThan(0.01);
 });
 
+it("closes in on the border of one number in a dozen tries", async () => {
+  const { tried, best } = await least(1, 14, ([x = 0]) => ({ cost: 1 - x, miss: Math.max(0, x - 0.37) }));
+  expect(tried).toHaveLength(14);
+  expect(best.value.miss).toBe(0);
+  expect(best.point[0]).toBeGreaterThan(0.36);
+});
+
 it("ends on the border that a constraint draws", async () => {
   // Least x + y where x × y is at least 1/4: 1, at (1/2, 1/2).
   const { best } = await least(2, 500, ([x = 0, y = 0]) => ({ cost: x + y, miss: Math.max(0, 0.25 - x * y) }));

@@ -27,7 +27,7 @@ const FIRST_SIGMA = 0.18;
 const LEAST_SIGMA = 0.004;
 
 /**
- * Sobol's points all over the cube, then CMA-ES around the best of them, begun anew around the best so far when its steps have become small.
+ * Of one dimension the gaps beside the best are halved. Else Sobol's points all over the cube, then CMA-ES around the best of them, begun anew around the best so far when its steps have become small.
  * The same options give the same points.
  * @returns all that was tried, in the order in which it was
  */
@@ -45,6 +45,18 @@ export async function search<Value>(options: SearchOptions<Value>): Promise<read
   const order = (a: Tried<Value>, b: Tried<Value>) => (isBetter(a.value, b.value) ? -1 : isBetter(b.value, a.value) ? 1 : 0);
   const best = () => tried.reduce((a, b) => (isBetter(b.value, a.value) ? b : a));
 
+  if (dimensions === 1) {
+    await attempt(starts);
+    // One number alone: halve the gaps on both sides of the best.
+    while (tried.length < budget) {
+      const places = tried.map(({ point }) => point[0] as number);
+      const at = best().point[0] as number;
+      const under = Math.max(0, ...places.filter((place) => place < at));
+      const over = Math.min(1, ...places.filter((place) => place > at));
+      await attempt([[(at + under) / 2], [(at + over) / 2]]);
+    }
+    return tried;
+  }
   const [spread, drawn] = randomStreams(seed, 2) as [Uniform, Uniform];
   const wide = Math.max(2 * dimensions, Math.round(SPREAD * budget)) - starts.length;
   const first = [...starts, ...sobol(Math.max(0, wide), dimensions, spread)];
