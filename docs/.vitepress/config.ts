@@ -24,7 +24,7 @@ export default defineConfig({
     outline: [2, 3],
     sidebar: [
       { text: "Start", items: [{ text: "What it is", link: "/" }, ...those(["config", "signals", "policy", "dialects"])] },
-      { text: "Try before you run", items: those(["simulate", "tune", "calibrate", "benchmarks"]) },
+      { text: "Try before you run", items: those(["simulate", "tune", "calibrate", "benchmarks", "experiments"]) },
       { text: "On Kubernetes", items: those(["install", "kubernetes", "serving-platforms", "shadow", "bridge"]) },
       { text: "How others decide", collapsed: true, items: pages("dialects") },
       { text: "Inside", items: those(["architecture", "dependencies"]) },
