@@ -20,12 +20,17 @@ export type Demand = {
   readonly fromMs: Ms | null;
   readonly toMs: Ms | null;
   readonly seconds: readonly Second[];
+  /** Requests that were open when the last slot reported ended: as long as there are any, every second has a slot. */
+  readonly open: number;
+  readonly reportedMs: Ms | null;
   readonly outputs: readonly Outputs[];
   /** Mean request of the recent past, for sizing a queue and for an endpoint that has just woken. */
   readonly mix: { readonly prefill: number; readonly output: number; readonly prefill2: number; readonly weight: number };
 };
 
 const KEPT_SECONDS = 64;
+/** Whoever reports nothing for so long has forgotten the requests that seem to be open. */
+const LONGEST_SILENCE_MS: Ms = 300_000;
 /** The plain mean's window, and the fast ones that see a jump early (lower confidence bounds keep them from seeing noise). */
 const MEAN_SECONDS = 45;
 const FAST_SECONDS = [3, 8, 20] as const;
@@ -40,6 +45,8 @@ export const noDemand: Demand = {
   fromMs: null,
   toMs: null,
   seconds: [],
+  open: 0,
+  reportedMs: null,
   outputs: PROMPT_BANDS.map(() => ({ ended: 0, tokens: 0 })),
   mix: { prefill: 0, output: 0, prefill2: 0, weight: 0 },
 };
@@ -92,17 +99,37 @@ export function addSlots(demand: Demand, slots: readonly Slot[], nowMs: Ms, gap:
     prefill2 += share * (squared / slot.arrivals - prefill2);
     weight = total;
   }
-  const lastSlotMs = sorted.at(-1)?.atMs;
-  // Reports of closed seconds come up to a second late; what is not reported yet is not empty.
-  const closedMs = Math.max(demand.toMs ?? 0, Math.floor(nowMs / 1000) * 1000 - 1000, lastSlotMs === undefined ? 0 : lastSlotMs + 1000);
+  const { open, reportedMs } = openAfter(gap ? noDemand : demand, sorted);
+  // While requests are open silence means that the report lags: what is not reported yet is not empty.
+  const isLate = open > 0 && reportedMs !== null && nowMs - reportedMs < LONGEST_SILENCE_MS;
+  const silentMs = isLate ? 0 : Math.floor(nowMs / 1000) * 1000 - 1000;
+  const closedMs = Math.max(demand.toMs ?? 0, reportedMs ?? 0, silentMs);
   const firstMs = sorted[0]?.atMs ?? closedMs;
   return {
     fromMs: gap || demand.fromMs === null ? firstMs : Math.max(demand.fromMs, closedMs - KEPT_SECONDS * 1000),
     toMs: closedMs,
     seconds: [...bySecond.values()].filter((second) => second.atMs >= closedMs - KEPT_SECONDS * 1000).sort((a, b) => a.atMs - b.atMs),
+    open: isLate ? open : 0,
+    reportedMs,
     outputs,
     mix: { prefill, output, prefill2, weight },
   };
+}
+
+/** Requests open at the end of what is reported. Ends of requests whose arrival nobody reported count for nothing. */
+function openAfter(before: Demand, sorted: readonly Slot[]): Pick<Demand, "open" | "reportedMs"> {
+  let { open, reportedMs } = before;
+  for (let at = 0; at < sorted.length; ) {
+    const { atMs } = sorted[at] as Slot;
+    let change = 0;
+    for (; sorted[at]?.atMs === atMs; at++) {
+      const slot = sorted[at] as Slot;
+      change += slot.arrivals - slot.completed - slot.failed - slot.cancelled - slot.rejected;
+    }
+    open = Math.max(0, open + change);
+    reportedMs = Math.max(reportedMs ?? 0, atMs + 1000);
+  }
+  return { open, reportedMs };
 }
 
 /** Takes rates that engines or a Prometheus server state, where no ledger is; they replace what seconds would say. */

@@ -55,6 +55,8 @@ const SHRINK_MARGIN = 0.15;
 const ASSUMED_MIX = { prefill: 500, output: 200, prefill2: 500 ** 2 };
 /** Where replicas wake within seconds, this is how often it is worth looking. */
 const FAST_INTERVAL_MS: Ms = 2_000;
+/** A second is reported once it is over. */
+const USUAL_LAG_MS: Ms = 2_000;
 /** How often a fleet at zero is looked at. */
 const ASLEEP_INTERVAL_MS: Ms = 60_000;
 /** An answer's mean time per token evens out over its length, taken within these bounds. */
@@ -106,13 +108,15 @@ function propose(
   const coldMs = coldStartP90(memory.coldStarts, spec.coldStartMs);
   const standby = endpoint.pools.reduce((sum, pool) => sum + pool.standby, 0);
   const intervalMs = standby > 0 ? Math.min(spec.intervalMs, FAST_INTERVAL_MS) : spec.intervalMs;
-  const horizonMs = coldMs + intervalMs;
 
   // Demand: from the ledger, else from what engines and monitoring state.
   const seen = readFleet(before.demand, now, reader, ready);
   let demand = before.demand;
   if (now.slots !== null) demand = addSlots(demand, now.slots, now.nowMs, before.gap);
   else if (seen.rate !== null) demand = addRate(demand, seen.rate);
+  // What is decided now is decided on what was so a while ago.
+  const lagMs = now.slots === null || demand.toMs === null ? 0 : Math.max(0, now.nowMs - demand.toMs - USUAL_LAG_MS);
+  const horizonMs = coldMs + intervalMs + lagMs;
   const activity = activityOf(now, reader);
   const idleSinceMs = idleSince(before.idleSinceMs, activity, now.nowMs);
   const pauseEnded = before.idleSinceMs !== null && activity.state === "busy" && spec.wakeUpPenaltyGpuMs !== null;

@@ -284,10 +284,23 @@ describe("demand", () => {
     expect(expectedOutput(demand, 6)).toBeGreaterThan(480);
   });
 
+  it("takes silence for a late report while requests are open, and for no arrivals once none is", () => {
+    const busy = Array.from({ length: 60 }, (_, at) => ({ ...emptySlot, atMs: at * 1000, arrivals: 2, completed: at === 0 ? 0 : 2 }));
+    const late = addSlots(noDemand, busy, 120_000, false);
+    expect(late.toMs).toBe(60_000);
+    expect(meanRate(late).requests).toBeCloseTo(2, 5);
+    expect(addSlots(late, [], 135_000, false).toMs).toBe(60_000);
+    const ended = addSlots(late, [{ ...emptySlot, atMs: 60_000, completed: 2 }], 136_000, false);
+    expect(ended.toMs).toBe(135_000);
+    expect(meanRate(ended).requests).toBe(0);
+    // Whoever says nothing for five minutes has forgotten them.
+    expect(addSlots(late, [], 420_000, false).toMs).toBe(419_000);
+  });
+
   it("counts seconds without arrivals as empty, and unknown ones not at all", () => {
-    const demand = addSlots(noDemand, [{ ...emptySlot, atMs: 0, arrivals: 20, promptTokens: 2_000 }], 11_000, false);
+    const demand = addSlots(noDemand, [{ ...emptySlot, atMs: 0, arrivals: 20, completed: 20, promptTokens: 2_000 }], 11_000, false);
     expect(meanRate(demand).requests).toBeCloseTo(2);
-    const after = addSlots(demand, [{ ...emptySlot, atMs: 100_000, arrivals: 2, promptTokens: 200 }], 102_000, true);
+    const after = addSlots(demand, [{ ...emptySlot, atMs: 100_000, arrivals: 2, completed: 2, promptTokens: 200 }], 102_000, true);
     expect(meanRate(after).requests).toBeCloseTo(2);
   });
 
