@@ -23,8 +23,8 @@ const [port, adminPort] = [18_280, 19_280];
 /** Requests per second before and after, and in the middle. */
 const levels = [
   [0.75, 1.5],
-  [1.5, 3],
-  [2.5, 5],
+  [1.5, 4.5],
+  [2, 6],
 ] as const;
 const runsOfLevel = 3;
 const triesOfLevel = 5;
