@@ -22,7 +22,7 @@ export async function runCells(
   if (tasks.length === 0) return [];
   const progress = new Float64Array(new SharedArrayBuffer(16 * tasks.length));
   const workers = Math.max(1, Math.min(threads, tasks.length));
-  const pool = await threadPool<CellTask, CellAnswer>(new URL("./compare-worker.ts", import.meta.url), workers);
+  const pool = await threadPool<CellTask, CellAnswer>("compare-worker", workers);
   const spent = new Map<string, { ms: number; count: number }>();
   let done = 0;
   const tell = () =>

@@ -101,9 +101,16 @@ export async function startFleet(options: FleetOptions): Promise<RunningFleet> {
     };
     if (part !== null) closers.push(async () => part.choice.api.close());
     const serve = (controller: Controller) =>
-      admin.mount([controllerHandler(controller), page, ...others], [controller.metrics.registry, ...ownRegistries]);
+      admin.mount([controllerHandler(controller), page, ...others], [controller.metrics.registry, leadingRegistry, ...ownRegistries]);
 
+    const leadingRegistry = new Registry();
+    const leading = new Gauge({
+      name: "tidegate_leader",
+      help: "1 while this controller leads, of those that share a lease, or alone without one",
+      registers: [leadingRegistry],
+    });
     if (part === null || part.lease === null) {
+      leading.set(1);
       const loop = await startLoop(loopOptions);
       serve(loop.controller);
       return {
@@ -123,12 +130,6 @@ export async function startFleet(options: FleetOptions): Promise<RunningFleet> {
 
     const { lease, identity, choice } = part;
     const startedAtMs = clock.now();
-    const leadingRegistry = new Registry();
-    const leading = new Gauge({
-      name: "tidegate_leader",
-      help: "1 while this controller leads, of those that share a lease",
-      registers: [leadingRegistry],
-    });
     const turns: Turns<RunningLoop> = takeTurns<RunningLoop & { close(how: "leave"): Promise<void> }>({
       ...{ api: choice.api, ...lease, identity, url: advertisedUrl(part.advertise, admin.url), clock, log },
       async start(turn) {

@@ -15,12 +15,15 @@ export interface ThreadPool<Task, Answer> {
   end(): Promise<void>;
 }
 
-/** Threads that run the default export of `worker`, one task each at a time. `threads`: null for as many as the machine has cores. */
-export async function threadPool<Task, Answer>(worker: URL, threads: number | null): Promise<ThreadPool<Task, Answer>> {
+/** Sources as they are, or what was built of them. */
+const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+
+/** Threads that run the default export of the module `worker` of this folder, one task each at a time. `threads`: null for as many as the machine has cores. */
+export async function threadPool<Task, Answer>(worker: string, threads: number | null): Promise<ThreadPool<Task, Answer>> {
   const { Piscina } = await import("piscina");
   const count = Math.max(1, threads ?? availableParallelism());
   const pool: Piscina<Task, Answer | Trouble> = new Piscina({
-    filename: worker.href,
+    filename: new URL(`./${worker}.${extension}`, import.meta.url).href,
     minThreads: count,
     maxThreads: count,
     concurrentTasksPerWorker: 1,

@@ -273,7 +273,7 @@ type Pool = ThreadPool<TuneTask, Scored>;
 
 async function poolOf({ workers }: Flags): Promise<Pool> {
   const { threadPool } = await import("./thread-pool.ts");
-  return threadPool<TuneTask, Scored>(new URL("./tune-worker.ts", import.meta.url), workers ?? null);
+  return threadPool<TuneTask, Scored>("tune-worker", workers ?? null);
 }
 
 async function printed(setting: Setting, flags: Flags): Promise<number> {

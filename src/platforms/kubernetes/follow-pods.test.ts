@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
 import { fakeClock } from "../../clock/fake-clock.ts";
 import type { ApiRequest, KubernetesApi, WatchEvent } from "./api.ts";
-import { examplePod } from "./fixtures.ts";
 import { followPods } from "./follow-pods.ts";
+import { examplePod } from "./kubernetes.fixture.ts";
 import type { Pod } from "./objects.ts";
 
 const pod = (name: string, app: string, version = 1) => examplePod({ name, labels: { app }, version });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { chooserOf, DELETION_COST, deletionOrder } from "./deletion-order.ts";
-import { at, examplePod, is, type PodPart } from "./fixtures.ts";
+import { at, examplePod, is, type PodPart } from "./kubernetes.fixture.ts";
 import { linesOf } from "./lines.ts";
 import type { KubernetesEvent } from "./objects.ts";
 import { provisioningOf } from "./provisioning.ts";

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { at, examplePod, is, type PodPart } from "./fixtures.ts";
+import { at, examplePod, is, type PodPart } from "./kubernetes.fixture.ts";
 import type { ContainerStatus, Pod } from "./objects.ts";
 import type { Provisioning } from "./provisioning.ts";
 import { NEVER_SEEN, replicaState, type Seen } from "./replica-state.ts";

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Target } from "../../../model/index.ts";
-import { examplePod } from "../fixtures.ts";
+import { examplePod } from "../kubernetes.fixture.ts";
 import { openTarget } from "./index.ts";
 import { objectStore, type Stored } from "./objects.fixture.ts";
 
