@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AdminHandler } from "../http/index.ts";
 import { type Ms, messageOf, TidegateError } from "../model/index.ts";
+import { json, text } from "./answer.ts";
 import type { Controller } from "./controller.ts";
 import { forever } from "./step.ts";
 import type { ControllerView, DesiredAnswer, Point, SignalsAnswer } from "./view.ts";
@@ -168,17 +169,5 @@ function desiredEvents(controller: Controller, response: ServerResponse): true {
     stop();
     clearInterval(heartbeat);
   });
-  return true;
-}
-
-function json(response: ServerResponse, status: number, body: unknown): true {
-  response.writeHead(status, { "content-type": "application/json; charset=utf-8", "cache-control": "no-store" });
-  response.end(`${JSON.stringify(body)}\n`);
-  return true;
-}
-
-function text(response: ServerResponse, status: number, body: string): true {
-  response.writeHead(status, { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" });
-  response.end(body);
   return true;
 }

@@ -2,6 +2,7 @@ import { type IncomingMessage, request as plainRequest, type ServerResponse } fr
 import { request as secureRequest } from "node:https";
 import type { AdminHandler } from "../http/index.ts";
 import { messageOf } from "../model/index.ts";
+import { json, text } from "./answer.ts";
 import type { Leadership } from "./leadership.ts";
 import type { ControllerView } from "./view.ts";
 
@@ -54,16 +55,4 @@ function handOn(request: IncomingMessage, response: ServerResponse, to: URL, fai
   outgoing.on("error", (error) => (response.headersSent ? response.destroy() : failed(error)));
   response.on("close", () => outgoing.destroy());
   request.pipe(outgoing);
-}
-
-function json(response: ServerResponse, status: number, body: unknown): true {
-  response.writeHead(status, { "content-type": "application/json; charset=utf-8", "cache-control": "no-store" });
-  response.end(`${JSON.stringify(body)}\n`);
-  return true;
-}
-
-function text(response: ServerResponse, status: number, body: string): true {
-  response.writeHead(status, { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" });
-  response.end(body);
-  return true;
 }

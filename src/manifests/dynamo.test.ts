@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { PLANNER_DEFAULTS } from "../policy/dialects/dynamo/index.ts";
 import { dynamoReader } from "./dynamo.ts";
+import { cacheIntent } from "./intent.fixture.ts";
 
 const read = (text: string) => dynamoReader.read(parse(text));
 const manifestOf = (text: string) => {
@@ -133,20 +134,11 @@ describe("intents", () => {
   });
   it("takes a level of the KV cache, and names the rest", () => {
     const { document, lost } = dynamoReader.fromIntent({
-      name: "llm",
-      namespace: "a",
-      target: null,
-      min: 0,
-      max: 6,
+      ...cacheIntent,
       rules: [
         { signal: "kv_used", level: 0.7, of: "perReplica" },
         { signal: "cpu", level: 80, of: "perReplica" },
       ],
-      tolerance: 0.1,
-      scaleUp: null,
-      scaleDown: null,
-      zeroAfterMs: 1,
-      intervalMs: 15_000,
     });
     expect(dynamoReader.read(document)).toMatchObject({
       manifest: {

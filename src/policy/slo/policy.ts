@@ -39,14 +39,13 @@ type Own = {
   readonly idleSinceMs: Ms | null;
   readonly pauses: Pauses;
   readonly announced: Announced;
-  readonly lookedMs: Ms | null;
   /** The last Observation had no ledger: what happened since the one before it is unknown. */
   readonly gap: boolean;
 };
 
 /** A batch this large is assumed to fit until an engine says otherwise. */
 const ASSUMED_BATCH = 256;
-/** Nothing shrinks before the demand of so many cold starts was seen. */
+/** Nothing shrinks before the demand of so many cold starts, and of so much time, was seen. */
 const LEARNING_COLD_STARTS = 2;
 const LEARNING_MS: Ms = 300_000;
 /** A replica goes only when so much of one would be spare after it. */
@@ -85,7 +84,6 @@ export function sloPolicy(endpoint: Endpoint, spec: SloPolicySpec): Policy<Json>
       idleSinceMs: null,
       pauses: noPauses,
       announced: noAnnounced,
-      lookedMs: null,
       gap: false,
     }),
     propose: (own, memory, now, reader) => propose(endpoint, spec, calendar, own, memory, now, reader),
@@ -264,7 +262,6 @@ function propose(
       idleSinceMs,
       pauses,
       announced,
-      lookedMs: now.nowMs,
       gap: now.slots === null,
     },
     proposals,
@@ -305,7 +302,7 @@ function needed(
   if (learning && need < current && need > 0) {
     steps.push({
       code: "learning",
-      text: `Demand and queue take ${num(exact)} replicas by what little was seen; nobody has seen the demand of ${LEARNING_COLD_STARTS} cold starts yet, so ${current} stay.`,
+      text: `Demand and queue take ${num(exact)} replicas by what little was seen: less than five minutes, or the demand of ${LEARNING_COLD_STARTS} cold starts; so ${current} stay.`,
       numbers: { exact, need, current },
     });
     return current;
